@@ -1,0 +1,153 @@
+"""The seam: what an engine can do. The verbs are documented here and only here.
+
+Every verb takes and gives lists, is atomic and on stable storage when its awaitable is done, is told ``now``
+(microseconds UTC) and answers what really happened. An engine may put several verbs into one commit, in the
+order in which they were called; a verb that fails leaves nothing behind and does not touch its neighbours.
+Payload, result, error and progress are bytes that no engine reads. A store that cannot be written or read
+raises :class:`rota.model.errors.StoreError`.
+
+Write verbs are called in order and may be called without waiting for the one before: on an embedded engine a
+claim that follows an enqueue in the same moment sees its jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from typing import Protocol
+
+from rota.model.job import (
+    Applied,
+    Ask,
+    Beat,
+    Claimed,
+    Count,
+    Held,
+    Job,
+    Kept,
+    LogLine,
+    Match,
+    Note,
+    Outcome,
+    Page,
+    Request,
+)
+
+
+class Engine(Protocol):
+    """A durable store of jobs."""
+
+    def enqueue(self, requests: Sequence[Request], now: int) -> Awaitable[list[list[Kept]]]:
+        """Write all jobs of all requests; each request wholly or not at all.
+
+        Jobs whose idempotency key was used before with the same fingerprint are answered with the ids of then
+        (``why='idempotency'``, ``state=None`` where that job is gone by now); with another fingerprint, or
+        another number
+        of jobs, the whole request stores nothing: the clashing jobs are answered ``why='mismatch'``, the
+        others
+        ``why=None`` with ``state=None``. A job whose unique key is held by another is answered with the
+        holder
+        (``why='unique'``). An id that is there already is left alone. Keys are kept for 24 hours.
+        """
+        ...
+
+    def claim(self, asks: Sequence[Ask], lease_until: int, now: int) -> Awaitable[list[list[Claimed]]]:
+        """Best pending jobs for every ask: priority (high first), then age; per queue of the ask in turn.
+
+        They become running with attempt + 1, lease + 1 and the ask's worker. Expired jobs are passed over.
+        Paused
+        queues are the caller's business.
+        """
+        ...
+
+    def finish(self, outcomes: Sequence[Outcome], now: int) -> Awaitable[list[Applied]]:
+        """Write what became of running jobs, in order; complete, retry, snooze, fail, release and rescue are
+        all this.
+
+        An outcome applies when the job is running under just that lease; otherwise nothing changes. An
+        outcome that
+        would go on (scheduled or pending) of a job with a requested cancel ends it as cancelled instead. A
+        unique key
+        is given up on entering a state outside its states, and not taken again. Every attempt that did not
+        end in
+        done is kept with its error. ``lost`` adds one to the job's losses; ``spent=False`` takes one off its
+        attempt.
+        """
+        ...
+
+    def extend(self, beats: Sequence[Beat], until: int, now: int) -> Awaitable[list[Held]]:
+        """Leases now end at ``until`` (it may be nearer than before); progress is kept. What is missing is
+        lost.
+        """
+        ...
+
+    def promote(self, now: int, limit: int) -> Awaitable[list[tuple[str, int]]]:
+        """Up to ``limit`` scheduled jobs that are due become pending; answers (queue, jobs)."""
+        ...
+
+    def cancel(self, match: Match, reason: str, now: int, limit: int) -> Awaitable[list[Applied]]:
+        """Scheduled and pending jobs end as cancelled; running ones are marked *please stop* (state running).
+
+        At most ``limit``, oldest first; ended jobs are passed over.
+        """
+        ...
+
+    def retry(self, match: Match, now: int, limit: int) -> Awaitable[list[Applied]]:
+        """Ended jobs become pending for at least one more attempt (losses 0); result dropped, history kept.
+
+        The attempt number goes on counting; ``max_attempts`` is raised to attempt + 1 where it would stop
+        them. Scheduled jobs become pending too (*run now*). A job whose unique key is held by another is
+        answered with state None. Others are passed over. At most ``limit``, oldest first.
+        """
+        ...
+
+    def delete(self, match: Match, limit: int) -> Awaitable[list[Applied]]:
+        """Remove jobs and all that belongs to them, running ones excepted. Answers their last state."""
+        ...
+
+    def log(self, lines: Sequence[LogLine], cap: int) -> Awaitable[int]:
+        """Keep lines with their jobs, at most ``cap`` per job (a last line says so); answers how many."""
+        ...
+
+    def save(self, notes: Sequence[Note]) -> Awaitable[None]:
+        """Write or remove small documents."""
+        ...
+
+    async def get(self, ids: Sequence[str]) -> list[Job]:
+        """Jobs by id, whole, with attempts (oldest first); unknown ones are missing, order kept."""
+        ...
+
+    async def find(self, match: Match, limit: int, cursor: str | None = None) -> Page:
+        """Jobs without payload, result and attempts, newest first. A cursor that is none raises BadInput."""
+        ...
+
+    async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
+        """Numbered lines of a job, from number ``after`` + 1."""
+        ...
+
+    async def count(self) -> list[Count]:
+        """Jobs by queue, type and state, from maintained counters."""
+        ...
+
+    async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
+        """For each queue with pending jobs: since when (``run_at``) its oldest pending job waits."""
+        ...
+
+    async def notes(self, kind: str) -> list[Note]:
+        """All documents of a kind."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """When the next scheduled job is due; None when none is scheduled."""
+        ...
+
+    async def announce(self, queues: Sequence[str]) -> None:
+        """Hint to other servers on this store that jobs wait. A hint, never a promise."""
+        ...
+
+    def changes(self) -> AsyncIterator[Sequence[str]]:
+        """Queues announced by others."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was called and close the store."""
+        ...

@@ -1,0 +1,104 @@
+"""The SQLite engine. What the verbs mean is said in :mod:`rota.engines.base`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+
+from rota.engines.sqlite import read, write
+from rota.engines.sqlite.counters import Counters
+from rota.engines.sqlite.store import Store
+from rota.model.job import (
+    Applied,
+    Ask,
+    Beat,
+    Claimed,
+    Count,
+    Held,
+    Job,
+    Kept,
+    LogLine,
+    Match,
+    Note,
+    Outcome,
+    Page,
+    Request,
+)
+
+
+class SqliteEngine:
+    """One file, one server process."""
+
+    def __init__(self, path: str, vfs: str | None = None) -> None:
+        """Open, create or migrate ``path``. Raises StoreError when it cannot be used."""
+        self._store = store = Store(path, vfs)
+        self._counts = counts = Counters(read.counts(store.db))
+        store.before_commit = lambda: write.counts(store.db, counts)
+        store.after_commit = counts.commit
+        store.after_rollback = counts.rollback
+
+    def enqueue(self, requests: Sequence[Request], now: int) -> Awaitable[list[list[Kept]]]:
+        return self._store.write(lambda: write.enqueue(self._store.db, self._counts, requests, now))
+
+    def claim(self, asks: Sequence[Ask], lease_until: int, now: int) -> Awaitable[list[list[Claimed]]]:
+        return self._store.write(lambda: write.claim(self._store.db, self._counts, asks, lease_until, now))
+
+    def finish(self, outcomes: Sequence[Outcome], now: int) -> Awaitable[list[Applied]]:
+        return self._store.write(lambda: write.finish(self._store.db, self._counts, outcomes, now))
+
+    def extend(self, beats: Sequence[Beat], until: int, now: int) -> Awaitable[list[Held]]:
+        return self._store.write(lambda: write.extend(self._store.db, beats, until))
+
+    def promote(self, now: int, limit: int) -> Awaitable[list[tuple[str, int]]]:
+        return self._store.write(lambda: write.promote(self._store.db, self._counts, now, limit))
+
+    def cancel(self, match: Match, reason: str, now: int, limit: int) -> Awaitable[list[Applied]]:
+        return self._store.write(
+            lambda: write.cancel(self._store.db, self._counts, match, reason, now, limit)
+        )
+
+    def retry(self, match: Match, now: int, limit: int) -> Awaitable[list[Applied]]:
+        return self._store.write(lambda: write.retry(self._store.db, self._counts, match, now, limit))
+
+    def delete(self, match: Match, limit: int) -> Awaitable[list[Applied]]:
+        return self._store.write(lambda: write.delete(self._store.db, self._counts, match, limit))
+
+    def log(self, lines: Sequence[LogLine], cap: int) -> Awaitable[int]:
+        return self._store.write(lambda: write.log(self._store.db, lines, cap))
+
+    def save(self, notes: Sequence[Note]) -> Awaitable[None]:
+        return self._store.write(lambda: write.save(self._store.db, notes))
+
+    async def get(self, ids: Sequence[str]) -> list[Job]:
+        if len(ids) <= 16:
+            return self._store.near(lambda db: read.get(db, ids))
+        return await self._store.read(lambda db: read.get(db, ids))
+
+    async def find(self, match: Match, limit: int, cursor: str | None = None) -> Page:
+        return await self._store.read(lambda db: read.find(db, match, limit, cursor))
+
+    async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
+        return await self._store.read(lambda db: read.logs(db, id, after, limit))
+
+    async def count(self) -> list[Count]:
+        return self._counts.rows()
+
+    async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
+        types = {queue: self._counts.waiting(queue) for queue in queues}
+        return await self._store.read(lambda db: read.oldest(db, types))
+
+    async def notes(self, kind: str) -> list[Note]:
+        return self._store.near(lambda db: read.notes(db, kind))
+
+    async def next_due(self) -> int | None:
+        return self._store.near(read.next_due)
+
+    async def announce(self, queues: Sequence[str]) -> None:
+        """Nobody else serves this file."""
+
+    async def changes(self) -> AsyncIterator[Sequence[str]]:
+        await asyncio.Future()
+        yield ()
+
+    async def close(self) -> None:
+        await self._store.close()

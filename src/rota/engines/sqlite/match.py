@@ -1,0 +1,81 @@
+"""From a Match to a WHERE clause. Values are always bound, never written into the text."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+
+from rota.model.errors import BadInput
+from rota.model.job import Match
+
+_FIRST = 2**63 - 1
+
+
+def where(match: Match) -> tuple[str, list[Any]]:
+    """The condition and its values."""
+    terms: list[str] = []
+    values: list[Any] = []
+
+    def add(term: str, *bound: Any) -> None:
+        terms.append(term)
+        values.extend(bound)
+
+    if match.ids is not None:
+        add("id IN (SELECT value FROM json_each(?))", msgspec.json.encode(match.ids).decode())
+    if match.states is not None:
+        if len(match.states) == 1:
+            # A literal, so that SQLite can see that a partial index fits; states come from an enum.
+            add(f"state = '{match.states[0].value}'")
+        else:
+            add("state IN (" + ",".join(f"'{state.value}'" for state in match.states) + ")")
+    if match.queue is not None:
+        add("queue = ?", match.queue)
+    if match.type is not None:
+        add("type = ?", match.type)
+    if match.tag is not None:
+        add("seq IN (SELECT seq FROM tags WHERE tag = ?)", match.tag)
+    if match.worker is not None:
+        add("worker = ?", match.worker)
+    if match.since is not None:
+        add("created_at >= ?", match.since)
+    if match.until is not None:
+        add("created_at < ?", match.until)
+    if match.text is not None:
+        tags = "EXISTS (SELECT 1 FROM tags WHERE tags.seq = jobs.seq AND instr(tags.tag, ?))"
+        add(f"(instr(id, ?) OR instr(type, ?) OR {tags})", match.text, match.text, match.text)
+    if match.lease_before is not None:
+        add("state = 'running' AND lease_until < ?", match.lease_before)
+    if match.overdue_at is not None:
+        add("state = 'running' AND timeout IS NOT NULL AND started_at + timeout < ?", match.overdue_at)
+    if match.expired_at is not None:
+        add("state IN ('scheduled', 'pending') AND expires_at <= ?", match.expired_at)
+    if match.delete_at is not None:
+        add("delete_at <= ?", match.delete_at)
+    return (" AND ".join(terms) or "true"), values
+
+
+def cursor(seq: int) -> str:
+    """Where a page ended, opaque to clients."""
+    return base64.urlsafe_b64encode(f"s{seq}".encode()).decode().rstrip("=")
+
+
+def position(text: str | None) -> int:
+    """The seq below which the next page starts; BadInput for anything that :func:`cursor` did not make."""
+    if text is None:
+        return _FIRST
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+        seq = int(raw[1:])
+        if raw[:1] != "s" or not 0 < seq <= _FIRST or cursor(seq) != text:
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise BadInput(
+            "cursor must be one that this list gave before.",
+            code="invalid_cursor",
+            status=400,
+            field="cursor",
+        ) from None
+    return seq

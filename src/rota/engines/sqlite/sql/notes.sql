@@ -1,0 +1,8 @@
+-- save
+INSERT INTO notes (kind, key, body) VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body;
+
+-- remove
+DELETE FROM notes WHERE kind = ? AND key = ?;
+
+-- read
+SELECT kind, key, body FROM notes WHERE kind = ? ORDER BY key;

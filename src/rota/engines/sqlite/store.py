@@ -1,0 +1,205 @@
+"""The file: one connection that writes, with group commit, and one that reads in a thread.
+
+Writes run on the event loop's own thread. A writer thread next to a busy loop would be starved, because every
+SQLite step takes and drops the interpreter lock; a short transaction per loop tick fights nobody
+(``docs/decisions/0003-writes-on-the-loop.md``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+
+from rota.engines.sqlite import statements
+from rota.model.errors import StoreError
+
+T = TypeVar("T")
+
+APPLICATION_ID = 0x526F7461  # "Rota"
+_PRAGMAS = (
+    "PRAGMA journal_mode = wal",
+    "PRAGMA synchronous = full",
+    "PRAGMA temp_store = memory",
+    "PRAGMA cache_size = -32768",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+Op = tuple["asyncio.Future[Any]", Callable[[], Any]]
+
+
+class Store:
+    """Connections to one SQLite file, and the queue of operations for the next commit."""
+
+    def __init__(self, path: str, vfs: str | None = None) -> None:
+        self.path = path
+        self._lock = _lock(path)
+        self.db = _open(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+        _migrate(self.db, path)
+        self._reader = _open(path, vfs, apsw.SQLITE_OPEN_READONLY)
+        self._threads = ThreadPoolExecutor(1, "rota-read")
+        self._ops: list[Op] = []
+        self._scheduled = False
+        self._closed = False
+        self.before_commit: Callable[[], None] = lambda: None
+        self.after_commit: Callable[[], None] = lambda: None
+        self.after_rollback: Callable[[], None] = lambda: None
+        self.commits = 0
+        self.commit_seconds = 0.0
+
+    def write(self, op: Callable[[], T]) -> asyncio.Future[T]:
+        """Run ``op`` in the next transaction. The future is done when that is on stable storage."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if self._closed:
+            future.set_exception(StoreError("The store is closed."))
+            return future
+        self._ops.append((future, op))
+        if not self._scheduled:
+            self._scheduled = True
+            loop.call_soon(self._flush)
+        return future
+
+    def near(self, query: Callable[[apsw.Connection], T]) -> T:
+        """Run a tiny ``query`` here and now, where the way to a thread and back would cost more."""
+        if self._closed:
+            raise StoreError("The store is closed.")
+        try:
+            return query(self.db)
+        except apsw.Error as error:
+            raise _refused(error) from error
+
+    async def read(self, query: Callable[[apsw.Connection], T]) -> T:
+        """Run ``query`` on the reading connection in a thread; it sees every commit made so far."""
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise StoreError("The store is closed.")
+        try:
+            return await loop.run_in_executor(self._threads, query, self._reader)
+        except apsw.Error as error:
+            raise _refused(error) from error
+
+    async def close(self) -> None:
+        while self._ops:
+            await asyncio.wait([self._ops[-1][0]])
+        if self._closed:
+            return
+        self._closed = True
+        self._threads.shutdown()
+        self._reader.close()
+        self.db.close()
+        os.close(self._lock)
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        ops, self._ops = self._ops, []
+        ops = [op for op in ops if not op[0].cancelled()]
+        if not ops:
+            return
+        try:
+            values = self._transaction(ops)
+        except Exception as error:
+            if len(ops) == 1:
+                _fail(ops[0][0], error)
+                return
+            # One bad call must not take its neighbours down: nothing was stored, so each goes alone.
+            for op in ops:
+                try:
+                    _done(op[0], self._transaction([op])[0])
+                except Exception as alone:
+                    _fail(op[0], alone)
+            return
+        for (future, _), value in zip(ops, values, strict=True):
+            _done(future, value)
+
+    def _transaction(self, ops: list[Op]) -> list[Any]:
+        execute = self.db.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            values = [op() for _, op in ops]
+            self.before_commit()
+            started = time.perf_counter()
+            execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:
+                execute("ROLLBACK")
+            self.after_rollback()
+            raise
+        self.commits += 1
+        self.commit_seconds += time.perf_counter() - started
+        self.after_commit()
+        return values
+
+
+def _done(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(_refused(error) if isinstance(error, apsw.Error) else error)
+
+
+def _refused(error: apsw.Error) -> StoreError:
+    if isinstance(error, apsw.FullError):
+        return StoreError("The disk is full; nothing was stored.", code="storage_full", status=507)
+    return StoreError(f"The store refused: {error}.")
+
+
+def _lock(path: str) -> int:
+    """One server per file: hold a lock beside it for as long as we live."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"The store {path} cannot be opened: {error.strerror}.") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise StoreError(
+            f"The store {path} is in use by another server; stop that one or choose another --store."
+        ) from None
+    return handle
+
+
+def _open(path: str, vfs: str | None, flags: int) -> apsw.Connection:
+    try:
+        db = apsw.Connection(path, flags=flags, vfs=vfs)
+        db.set_busy_timeout(5000)
+        if flags & apsw.SQLITE_OPEN_READONLY:
+            db.execute("PRAGMA query_only = on")
+        else:
+            for pragma in _PRAGMAS:
+                db.execute(pragma)
+        return db
+    except apsw.NotADBError:
+        raise StoreError(f"{path} is not a SQLite file; nothing was changed.") from None
+    except apsw.Error as error:
+        raise StoreError(f"The store {path} cannot be opened: {error}.") from error
+
+
+def _migrate(db: apsw.Connection, path: str) -> None:
+    version, application = db.pragma("user_version"), db.pragma("application_id")
+    steps = statements.migrations()
+    if application != APPLICATION_ID and db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
+        raise StoreError(f"{path} is a SQLite file of another program; nothing was changed.")
+    if version > steps[-1][0]:
+        raise StoreError(
+            f"{path} was written by a newer Rota (schema {version}, this one knows {steps[-1][0]}); "
+            "nothing was changed."
+        )
+    for number, text in steps:
+        if number > version:
+            with db:
+                db.execute(text)
+                db.pragma("application_id", APPLICATION_ID)
+                db.pragma("user_version", number)

@@ -1,0 +1,338 @@
+"""What the engine writes. Every function runs inside one transaction and may be run again after a
+rollback.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+
+import apsw
+import msgspec
+
+from rota.engines.sqlite import rows, statements
+from rota.engines.sqlite.counters import Counters
+from rota.engines.sqlite.match import where
+from rota.engines.sqlite.statements import Row, run, run_many
+from rota.model.clock import DAY
+from rota.model.job import (
+    Applied,
+    Ask,
+    Beat,
+    Claimed,
+    Held,
+    Kept,
+    Key,
+    LogLine,
+    Match,
+    NewJob,
+    Note,
+    Outcome,
+    Request,
+    State,
+)
+
+_ENQUEUE = statements.load("enqueue")
+_CLAIM = statements.load("claim")
+_FINISH = statements.load("finish")
+_EXTEND = statements.load("extend")
+_PROMOTE = statements.load("promote")
+_CANCEL = statements.load("cancel")
+_RETRY = statements.load("retry")
+_DELETE = statements.load("delete")
+_LOG = statements.load("log")
+_NOTES = statements.load("notes")
+_COUNT = statements.load("count")
+
+KEY_LIFE = DAY
+_encode = msgspec.json.Encoder().encode
+
+
+def enqueue(db: apsw.Connection, counts: Counters, requests: Sequence[Request], now: int) -> list[list[Kept]]:
+    answers: list[list[Kept]] = []
+    plain: list[Request] = []
+    for request in requests:
+        if request.keys or any(job.unique_key is not None for job in request.jobs):
+            answers += _insert_plain(db, counts, plain)
+            plain = []
+            answers.append(_insert_careful(db, counts, request, now))
+        else:
+            plain.append(request)
+    return answers + _insert_plain(db, counts, plain)
+
+
+def _insert_plain(db: apsw.Connection, counts: Counters, requests: Sequence[Request]) -> list[list[Kept]]:
+    """Jobs that can clash with nothing but their own id, all in one go."""
+    if not requests:
+        return []
+    jobs = [job for request in requests for job in request.jobs]
+    seqs: dict[str, int] = dict(run_many(db, _ENQUEUE["job"], [rows.new_job(job, False) for job in jobs]))
+    if len(seqs) == len(jobs):
+        run_many(db, _ENQUEUE["body"], [(seqs[job.id], *rows.body(job)) for job in jobs])
+        _count_and_tag(db, counts, jobs, seqs)
+        return [[Kept(job.id, job.state) for job in request.jobs] for request in requests]
+    # Some ids were there already: the first job of each new id is ours, the rest is left alone.
+    fresh = [job for job in {job.id: job for job in reversed(jobs)}.values() if job.id in seqs]
+    run_many(db, _ENQUEUE["body"], [(seqs[job.id], *rows.body(job)) for job in fresh])
+    _count_and_tag(db, counts, fresh, seqs)
+    return [[Kept(job.id, _state(db, job.id)) for job in request.jobs] for request in requests]
+
+
+def _count_and_tag(
+    db: apsw.Connection, counts: Counters, jobs: Sequence[NewJob], seqs: dict[str, int]
+) -> None:
+    tags = [(tag, seqs[job.id]) for job in jobs if job.tags for tag in job.tags]
+    if tags:
+        run_many(db, _ENQUEUE["tag"], tags)
+    for (queue, type, state), n in Counter((job.queue, job.type, job.state) for job in jobs).items():
+        counts.add(queue, type, state.value, n)
+
+
+def _insert_careful(db: apsw.Connection, counts: Counters, request: Request, now: int) -> list[Kept]:
+    """A request with idempotency or unique keys, job by job."""
+    known, twins, clashes = _known(db, request, now)
+    if clashes:
+        return [
+            Kept(job.id, None, "mismatch" if i in clashes else None) for i, job in enumerate(request.jobs)
+        ]
+    kept: list[Kept] = []
+    for i, job in enumerate(request.jobs):
+        if i in known or i in twins:
+            kept.append(
+                known[i] if i in known else Kept(kept[twins[i]].id, kept[twins[i]].state, "idempotency")
+            )
+            continue
+        holders = run(db, _ENQUEUE["holder"], (job.unique_key,)) if job.unique_key else ()
+        if holders:
+            kept.append(Kept(holders[0][0], State(holders[0][1]), "unique"))
+            continue
+        seqs: dict[str, int] = dict(run(db, _ENQUEUE["job"], rows.new_job(job, job.unique_key is not None)))
+        if seqs:
+            run(db, _ENQUEUE["body"], (seqs[job.id], *rows.body(job)))
+            _count_and_tag(db, counts, (job,), seqs)
+        kept.append(Kept(job.id, job.state if seqs else _state(db, job.id)))
+    for key in request.keys:
+        if key.start not in known and key.start not in twins:
+            given = _encode([one.id for one in kept[key.start : key.stop]]).decode()
+            run(db, _ENQUEUE["keep_key"], (key.key, key.fingerprint, given, now + KEY_LIFE))
+    run(db, _ENQUEUE["forget_keys"], (now, 2 * len(request.keys)))
+    return kept
+
+
+def _known(
+    db: apsw.Connection, request: Request, now: int
+) -> tuple[dict[int, Kept], dict[int, int], set[int]]:
+    """Of the jobs under idempotency keys, by index: those stored before, those that repeat one of this very
+    request (with the index of that one), and those whose key stood for something else.
+    """
+    known: dict[int, Kept] = {}
+    twins: dict[int, int] = {}
+    clashes: set[int] = set()
+    first: dict[str, Key] = {}
+    for key in request.keys:
+        span = range(key.start, key.stop)
+        before = first.setdefault(key.key, key)
+        if before is not key:
+            if before.fingerprint == key.fingerprint and before.stop - before.start == len(span):
+                twins.update(zip(span, range(before.start, before.stop), strict=True))
+            else:
+                clashes.update(span)
+            continue
+        got = run(db, _ENQUEUE["key"], (key.key, now))
+        if not got:
+            continue
+        ids = msgspec.json.decode(got[0][1], type=list[str])
+        if got[0][0] != key.fingerprint or len(ids) != len(span):
+            clashes.update(span)
+            continue
+        known.update((i, Kept(id, _state(db, id), "idempotency")) for i, id in zip(span, ids, strict=True))
+    known.update((i, known[twin]) for i, twin in twins.items() if twin in known)
+    return known, twins, clashes
+
+
+def _state(db: apsw.Connection, id: str) -> State | None:
+    got = run(db, _ENQUEUE["state"], (id,))
+    return State(got[0][0]) if got else None
+
+
+def claim(
+    db: apsw.Connection, counts: Counters, asks: Sequence[Ask], lease_until: int, now: int
+) -> list[list[Claimed]]:
+    answers: list[list[Claimed]] = []
+    empty: set[tuple[str, tuple[str, ...] | None]] = set()
+    for ask in asks:
+        got: list[Claimed] = []
+        for queue in ask.queues:
+            wanted = ask.slots - len(got)
+            if wanted <= 0 or (queue, ask.types) in empty:
+                continue
+            types = counts.waiting(queue)
+            if ask.types is not None:
+                types = [type for type in types if type in ask.types]
+            if not types:
+                continue
+            best = run(db, _CLAIM["best"], (_encode(types).decode(), queue, now, wanted))
+            if len(best) < wanted:
+                empty.add((queue, ask.types))
+            if not best:
+                continue
+            run_many(db, _CLAIM["take"], [(now, lease_until, ask.worker, row[0]) for row in best])
+            for type, n in Counter(row[3] for row in best).items():
+                counts.add(queue, type, State.PENDING.value, -n)
+                counts.add(queue, type, State.RUNNING.value, n)
+            got += [rows.claimed(row) for row in best]
+        answers.append(got)
+    return answers
+
+
+def finish(db: apsw.Connection, counts: Counters, outcomes: Sequence[Outcome], now: int) -> list[Applied]:
+    answers: list[Applied] = []
+    for done, group in groupby(outcomes, key=lambda outcome: outcome.state is State.DONE):
+        if done:
+            answers += _finish_done(db, counts, list(group), now)
+        else:
+            answers += [_finish_otherwise(db, counts, outcome, now) for outcome in group]
+    return answers
+
+
+def _finish_done(
+    db: apsw.Connection, counts: Counters, outcomes: Sequence[Outcome], now: int
+) -> list[Applied]:
+    changed = run_many(db, _FINISH["done"], [(now, o.id, o.lease) for o in outcomes])
+    results: list[Row] = []
+    answers: list[Applied] = []
+    # Answers come in the order of the outcomes; those that did not apply are missing.
+    rest = iter(changed)
+    row = next(rest, None)
+    for outcome in outcomes:
+        if row is None or row[1] != outcome.id or row[2] != outcome.lease:
+            answers.append(Applied(outcome.id, outcome.lease, None))
+            continue
+        answers.append(Applied(outcome.id, outcome.lease, State.DONE, row[3], row[4]))
+        if outcome.result is not None:
+            results.append((row[0], outcome.result, outcome.content_type))
+        row = next(rest, None)
+    if results:
+        run_many(db, _FINISH["result"], results)
+    for (queue, type), n in Counter((row[3], row[4]) for row in changed).items():
+        counts.add(queue, type, State.RUNNING.value, -n)
+        counts.add(queue, type, State.DONE.value, n)
+    return answers
+
+
+def _finish_otherwise(db: apsw.Connection, counts: Counters, outcome: Outcome, now: int) -> Applied:
+    got = run(db, _FINISH["running"], (outcome.id, outcome.lease))
+    if not got:
+        return Applied(outcome.id, outcome.lease, None)
+    seq, id, lease, queue, type, attempt, worker, started_at, stop = got[0]
+    state, reason = outcome.state, outcome.reason
+    if stop and state in (State.SCHEDULED, State.PENDING):
+        state, reason = State.CANCELLED, reason or "cancelled"
+    run(db, _FINISH["attempt"], (seq, lease, attempt, worker, started_at, now, outcome.end, outcome.error))
+    if state in (State.SCHEDULED, State.PENDING):
+        run_at = now if outcome.run_at is None else outcome.run_at
+        run(db, _FINISH["go_on"], (state.value, run_at, not outcome.spent, outcome.lost, seq))
+    else:
+        run(db, _FINISH["end"], (seq, state.value, reason, not outcome.spent, outcome.lost, now))
+        if outcome.result is not None:
+            run(db, _FINISH["result"], (seq, outcome.result, outcome.content_type))
+    counts.move(queue, type, State.RUNNING.value, state.value)
+    return Applied(id, lease, state, queue, type)
+
+
+def extend(db: apsw.Connection, beats: Sequence[Beat], until: int) -> list[Held]:
+    got = run_many(db, _EXTEND["beat"], [(until, b.progress, b.id, b.lease) for b in beats])
+    return [Held(id, lease, bool(stop)) for id, lease, stop in got]
+
+
+def promote(db: apsw.Connection, counts: Counters, now: int, limit: int) -> list[tuple[str, int]]:
+    moved = Counter(run(db, _PROMOTE["due"], (now, limit)))
+    queues: Counter[str] = Counter()
+    for (queue, type), n in moved.items():
+        counts.add(queue, type, State.SCHEDULED.value, -n)
+        counts.add(queue, type, State.PENDING.value, n)
+        queues[queue] += n
+    return list(queues.items())
+
+
+def cancel(
+    db: apsw.Connection, counts: Counters, match: Match, reason: str, now: int, limit: int
+) -> list[Applied]:
+    answers: list[Applied] = []
+    for seq, id, lease, queue, type, state in _chosen(db, _CANCEL["chosen"], match, limit):
+        if state == State.RUNNING:
+            run(db, _CANCEL["stop"], (seq,))
+        else:
+            run(db, _CANCEL["end"], (seq, reason, now))
+            counts.move(queue, type, state, State.CANCELLED.value)
+        after = State.RUNNING if state == State.RUNNING else State.CANCELLED
+        answers.append(Applied(id, lease, after, queue, type))
+    return answers
+
+
+def retry(db: apsw.Connection, counts: Counters, match: Match, now: int, limit: int) -> list[Applied]:
+    answers: list[Applied] = []
+    for seq, id, lease, queue, type, state, key, held in _chosen(db, _RETRY["chosen"], match, limit):
+        takes_key = key is not None and held is None and state != State.SCHEDULED
+        if takes_key and run(db, _ENQUEUE["holder"], (key,)):
+            answers.append(Applied(id, lease, None, queue, type))
+            continue
+        run(db, _RETRY["keep_done"], (seq,))
+        run(db, _RETRY["again"], (seq, now))
+        run(db, _RETRY["drop_result"], (seq,))
+        counts.move(queue, type, state, State.PENDING.value)
+        answers.append(Applied(id, lease, State.PENDING, queue, type))
+    return answers
+
+
+def delete(db: apsw.Connection, counts: Counters, match: Match, limit: int) -> list[Applied]:
+    chosen = _chosen(db, _DELETE["chosen"], match, limit)
+    if not chosen:
+        return []
+    seqs = (_encode([row[0] for row in chosen]).decode(),)
+    for table in ("tags", "logs", "attempts", "results", "bodies", "jobs"):
+        run(db, _DELETE[table], seqs)
+    for (queue, type, state), n in Counter((row[3], row[4], row[5]) for row in chosen).items():
+        counts.add(queue, type, state, -n)
+    return [Applied(id, lease, State(state), queue, type) for _, id, lease, queue, type, state in chosen]
+
+
+def log(db: apsw.Connection, lines: Sequence[LogLine], cap: int) -> int:
+    kept = 0
+    for id, group in groupby(lines, key=lambda line: line.id):
+        got = run(db, _LOG["last"], (id,))
+        if not got:
+            continue
+        seq, n = got[0]
+        values: list[Row] = []
+        for line in group:
+            if n >= cap:
+                break
+            n += 1
+            full = n == cap
+            text = f"Log full: {cap} lines are kept, later ones are dropped." if full else line.text
+            values.append((seq, n, line.at, "warning" if full else line.level, text))
+            kept += not full
+        run_many(db, _LOG["line"], values)
+    return kept
+
+
+def save(db: apsw.Connection, notes: Sequence[Note]) -> None:
+    for note in notes:
+        if note.body is None:
+            run(db, _NOTES["remove"], (note.kind, note.key))
+        else:
+            run(db, _NOTES["save"], (note.kind, note.key, note.body))
+
+
+def counts(db: apsw.Connection, counters: Counters) -> None:
+    """Write what the open transaction changed in the counters."""
+    changes = counters.changes()
+    if changes:
+        run_many(db, _COUNT["add"], changes)
+
+
+def _chosen(db: apsw.Connection, sql: str, match: Match, limit: int) -> list[Row]:
+    condition, values = where(match)
+    return run(db, sql.format(match=condition), (*values, limit))
