@@ -1,0 +1,1 @@
+"""What the server does: take jobs in, hand them out, take results back, keep time."""

@@ -1,0 +1,328 @@
+"""The one object everybody calls: check, verb, tell the bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from rota.core.bus import Bus
+from rota.core.dispatch import Dispatch
+from rota.core.gather import Gather
+from rota.core.workers import Rules, Workers
+from rota.engines.base import Engine
+from rota.model.clock import SECOND, Clock, SystemClock
+from rota.model.errors import BadInput, Conflict, NotFound
+from rota.model.job import ENDED, Applied, Job, Kept, LogLine, Match, Note, Page, Request, State
+from rota.model.spec import NAME, NAME_RULE, Limits
+
+T = TypeVar("T")
+
+BATCH = 500
+"""Jobs per transaction where many are meant."""
+
+
+class QueueInfo(msgspec.Struct, frozen=True):
+    """A queue as people see it. ``oldest_age`` in seconds, None when nothing is pending."""
+
+    name: str
+    paused: bool
+    counts: Mapping[State, int]
+    oldest_age: float | None
+    workers: int
+    slots: int
+    types_without_worker: Sequence[str]
+
+
+class Service:
+    """Jobs and queues. What workers do is in :attr:`workers`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        clock: Clock | None = None,
+        rules: Rules | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.engine = engine
+        self.clock = clock or SystemClock()
+        self.rules = rules or Rules()
+        self.limits = limits or Limits()
+        self.bus = Bus()
+        self.dispatch = Dispatch(engine, self.clock, self.rules.lease)
+        self.workers = Workers(engine, self.dispatch, self.bus, self.clock, self.rules)
+        self.started_at = self.clock.now()
+        self.enqueued = 0
+        self._enqueue: Gather[Request, list[Kept]] = Gather(self._write)
+        self._due = asyncio.Event()
+        self._next_due: int | None = None
+        self.workers.due = self.due
+
+    async def load(self) -> None:
+        """Read what the store remembers of queues. Call once, before serving."""
+        self.dispatch.paused.update(note.key for note in await self.engine.notes("paused"))
+        self._next_due = await self.engine.next_due()
+
+    async def enqueue(self, request: Request) -> list[Kept]:
+        """Store jobs; see :meth:`rota.engines.base.Engine.enqueue`. Raises Conflict when an idempotency key
+        does not fit.
+        """
+        kept = await self._enqueue(request)
+        if any(one.why == "mismatch" for one in kept):
+            raise Conflict(
+                "This idempotency key was used before with another body; nothing was stored.",
+                code="idempotency_mismatch",
+                field="idempotency_key",
+            )
+        return kept
+
+    async def enqueue_and_wait(self, request: Request, seconds: float) -> tuple[Kept, Job | None]:
+        """Store one job and wait for its end. The job is None when it is gone by then."""
+        with self.bus.waiting(request.jobs[0].id) as ended:
+            kept = (await self.enqueue(request))[0]
+            if kept.id == request.jobs[0].id:
+                await asyncio.wait([ended], timeout=seconds)
+                return kept, next(iter(await self.engine.get([kept.id])), None)
+        return kept, await self.wait(kept.id, seconds)
+
+    async def wait(self, id: str, seconds: float) -> Job | None:
+        """The job once it has ended, or as it is after ``seconds``; None when there is none."""
+        with self.bus.waiting(id) as ended:
+            job = next(iter(await self.engine.get([id])), None)
+            if job is None or job.state in ENDED:
+                return job
+            await asyncio.wait([ended], timeout=seconds)
+        return next(iter(await self.engine.get([id])), None)
+
+    async def job(self, id: str) -> Job:
+        """One job, whole. Raises NotFound."""
+        jobs = await self.engine.get([id])
+        if not jobs:
+            raise NotFound(f"There is no job {id[:100]!r}.", code="job_not_found", field="id")
+        return jobs[0]
+
+    async def jobs(self, match: Match, limit: int, cursor: str | None) -> Page:
+        """A page of jobs, newest first."""
+        if not 1 <= limit <= BATCH:
+            raise BadInput(f"limit must be 1 to {BATCH}.", code="invalid_limit", field="limit")
+        return await self.engine.find(match, limit, cursor)
+
+    async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
+        """Numbered log lines of a job. Raises NotFound."""
+        await self.job(id)
+        if not 1 <= limit <= 10_000:
+            raise BadInput("limit must be 1 to 10000.", code="invalid_limit", field="limit")
+        return await self.engine.logs(id, after, limit)
+
+    async def cancel(self, id: str) -> Job:
+        """A waiting job ends as cancelled, a running one is asked to stop. Raises Conflict when it has
+        ended.
+        """
+        applied = await self.cancel_all(Match(ids=(id,)), "cancelled")
+        job = await self.job(id)
+        if not applied:
+            raise Conflict(
+                f"The job has ended as {job.state}; only a live job can be cancelled.",
+                code="invalid_state",
+                state=job.state.value,
+            )
+        return job
+
+    async def cancel_all(self, match: Match, reason: str, limit: int = BATCH) -> list[Applied]:
+        """Cancel up to ``limit`` jobs that match, oldest first."""
+        applied = await self.engine.cancel(match, reason, self.clock.now(), limit)
+        running = [one.id for one in applied if one.state is State.RUNNING]
+        if running:
+            self.workers.stop(await self.engine.get(running))
+        self._count(applied)
+        self.bus.tell(applied)
+        return applied
+
+    async def retry(self, id: str) -> Job:
+        """An ended job becomes pending again. Raises Conflict when it has not ended or its unique key is
+        taken.
+        """
+        job = await self.job(id)
+        if job.state not in ENDED:
+            raise Conflict(
+                f"The job is {job.state}; only an ended job can be retried.",
+                code="invalid_state",
+                state=job.state.value,
+            )
+        return await self._again(id)
+
+    async def run_now(self, id: str) -> Job:
+        """A scheduled job becomes pending at once. Raises Conflict in any other state."""
+        job = await self.job(id)
+        if job.state is not State.SCHEDULED:
+            raise Conflict(
+                f"The job is {job.state}; only a scheduled job can be run now.",
+                code="invalid_state",
+                state=job.state.value,
+            )
+        return await self._again(id)
+
+    async def delete(self, id: str) -> None:
+        """Remove a job. Raises Conflict while it runs."""
+        job = await self.job(id)
+        if not await self.engine.delete(Match(ids=(id,)), 1):
+            raise Conflict(
+                f"The job is {job.state}; cancel it first, a running job cannot be deleted.",
+                code="invalid_state",
+                state=job.state.value,
+            )
+
+    async def queues(self) -> list[QueueInfo]:
+        """All queues that hold jobs, are paused or are served, by name."""
+        counts: dict[str, Counter[State]] = {}
+        waiting: dict[str, set[str]] = {}
+        for row in await self.engine.count():
+            counts.setdefault(row.queue, Counter())[row.state] += row.jobs
+            if row.state in (State.PENDING, State.SCHEDULED):
+                waiting.setdefault(row.queue, set()).add(row.type)
+        roster = list(self.workers.roster.values())
+        served = {queue for worker in roster for queue in worker.queues}
+        names = {*counts, *self.dispatch.paused, *served}
+        pending = [name for name, states in counts.items() if states[State.PENDING]]
+        oldest = await self.engine.oldest(pending)
+        now = self.clock.now()
+        infos = []
+        for name in sorted(names):
+            serving = [worker for worker in roster if name in worker.queues and not worker.draining]
+            any_type = any(worker.types is None for worker in serving)
+            known = {type for worker in serving for type in worker.types or ()}
+            infos.append(
+                QueueInfo(
+                    name=name,
+                    paused=name in self.dispatch.paused,
+                    counts=counts.get(name, {}),
+                    oldest_age=max(0.0, (now - oldest[name]) / SECOND) if name in oldest else None,
+                    workers=len(serving),
+                    slots=sum(worker.slots for worker in serving),
+                    types_without_worker=[] if any_type else sorted(waiting.get(name, set()) - known),
+                )
+            )
+        return infos
+
+    async def queue(self, name: str) -> QueueInfo:
+        """One queue, empty and unserved ones included. Raises BadInput for an impossible name."""
+        check_queue(name)
+        empty = QueueInfo(name, name in self.dispatch.paused, {}, None, 0, 0, [])
+        return next((info for info in await self.queues() if info.name == name), empty)
+
+    async def pause(self, name: str) -> QueueInfo:
+        """Hand out no more jobs of a queue, restarts included. When this returns, no claim is made any
+        more.
+        """
+        check_queue(name)
+        self.dispatch.paused.add(name)
+        await self.engine.save([Note("paused", name, b"{}")])
+        return await self.queue(name)
+
+    async def resume(self, name: str) -> QueueInfo:
+        """Hand out jobs of a queue again."""
+        check_queue(name)
+        await self.engine.save([Note("paused", name, None)])
+        self.dispatch.paused.discard(name)
+        self.dispatch.wake([name])
+        return await self.queue(name)
+
+    async def clear(self, name: str) -> int:
+        """Delete the pending and scheduled jobs of a queue, in small batches; answers how many."""
+        check_queue(name)
+        deleted = 0
+        match = Match(queue=name, states=(State.PENDING, State.SCHEDULED))
+        while gone := await self.engine.delete(match, BATCH):
+            deleted += len(gone)
+            # Somebody may wait for one of these.
+            self.bus.tell([Applied(one.id, one.lease, State.CANCELLED, one.queue, one.type) for one in gone])
+        return deleted
+
+    def waits_for(self, job: Job) -> str | None:
+        """Why a pending job is not running, in words; None for any other job."""
+        if job.state is not State.PENDING:
+            return None
+        if job.queue in self.dispatch.paused:
+            return f"The queue {job.queue} is paused."
+        serving = [w for w in self.workers.roster.values() if job.queue in w.queues and not w.draining]
+        if not serving:
+            return f"No worker serves the queue {job.queue}."
+        if not any(worker.types is None or job.type in worker.types for worker in serving):
+            return f"No connected worker of the queue {job.queue} knows the type {job.type}."
+        if self.dispatch.stopped:
+            return "The server is draining."
+        return "All slots are taken, or other jobs are ahead of it."
+
+    def due(self, at: int) -> None:
+        """A job is scheduled for then."""
+        if self._next_due is None or at < self._next_due:
+            self._next_due = at
+            self._due.set()
+
+    async def until_due(self, longest: float) -> None:
+        """Wait until a scheduled job is due, at most ``longest`` seconds."""
+        self._due.clear()
+        self._next_due = await self.engine.next_due()
+        wait = longest if self._next_due is None else (self._next_due - self.clock.now()) / SECOND
+        while wait > 0:
+            try:
+                await asyncio.wait_for(self._due.wait(), min(wait, longest))
+            except TimeoutError:
+                return
+            self._due.clear()
+            if self._next_due is not None:
+                wait = (self._next_due - self.clock.now()) / SECOND
+
+    def _write(self, requests: Sequence[Request]) -> asyncio.Future[list[list[Kept]]]:
+        call = asyncio.ensure_future(self.engine.enqueue(requests, self.clock.now()))
+        arrived: dict[str, Counter[str]] = {}
+        for request in requests:
+            self.enqueued += len(request.jobs)
+            for job in request.jobs:
+                if job.state is State.PENDING:
+                    arrived.setdefault(job.queue, Counter())[job.type] += 1
+                else:
+                    self.due(job.run_at)
+        # On an embedded engine a claim made now shares the commit; on any other the one after it finds the
+        # jobs.
+        self._arrived(arrived)
+        call.add_done_callback(lambda _: self._arrived(arrived))
+        return call
+
+    def _arrived(self, arrived: Mapping[str, Counter[str]]) -> None:
+        for queue, types in arrived.items():
+            self.dispatch.arrived(queue, types)
+
+    async def _again(self, id: str) -> Job:
+        applied = await self.engine.retry(Match(ids=(id,)), self.clock.now(), 1)
+        if applied and applied[0].state is None:
+            raise Conflict(
+                "Another live job holds this job's unique key.", code="duplicate_job", field="unique_key"
+            )
+        job = await self.job(id)
+        if not applied:
+            raise Conflict(f"The job is {job.state} by now.", code="invalid_state", state=job.state.value)
+        self.dispatch.wake([job.queue])
+        return job
+
+    def _count(self, applied: Sequence[Applied]) -> None:
+        for one in applied:
+            if one.state in ENDED:
+                self.workers.finished[one.state] = self.workers.finished.get(one.state, 0) + 1
+
+    def drain(self) -> None:
+        """Hand out nothing more, and tell the workers inside this process to finish."""
+        self.dispatch.stopped = True
+        for worker in list(self.workers.roster.values()):
+            if worker.transport == "inside":
+                worker.drain()
+
+
+def check_queue(name: str) -> None:
+    """BadInput unless this can be a queue's name."""
+    if NAME.fullmatch(name) is None:
+        raise BadInput(f"A queue's name is {NAME_RULE}.", code="invalid_queue", field="queue")

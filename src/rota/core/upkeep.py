@@ -1,0 +1,121 @@
+"""Every timer of the server on one page.
+
+Each step is a guarded statement: a second server that runs it at the same time finds nothing left to do. A
+step
+that fails is told to the log and tried again; one bad round stops no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from rota.core.service import BATCH, Service
+from rota.core.workers import INSIDE, running_of
+from rota.model import policy
+from rota.model.clock import SECOND
+from rota.model.errors import RotaError
+from rota.model.job import Job, Match, State
+
+log = logging.getLogger("rota.upkeep")
+
+
+async def run(service: Service) -> None:
+    """All timers, until cancelled."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_each(lambda: promote(service), 0))
+        group.create_task(_each(lambda: rescue(service), 0.5, settle=service.rules.lease / SECOND))
+        group.create_task(_each(lambda: time_out(service), 1))
+        group.create_task(_each(lambda: expire(service), 1))
+        group.create_task(_each(lambda: prune(service), 5))
+        group.create_task(_each(lambda: tidy(service), 5))
+
+
+async def promote(service: Service) -> None:
+    """Scheduled jobs that are due become pending, at the moment they are due."""
+    await service.until_due(1.0)
+    for queue, _ in await service.engine.promote(service.clock.now(), 5000):
+        service.dispatch.wake([queue])
+
+
+async def rescue(service: Service) -> None:
+    """Jobs whose lease ended go to the next worker; after too many lost workers they fail."""
+    while True:
+        now = service.clock.now()
+        page = await service.engine.find(Match(lease_before=now), BATCH)
+        await _lose(service, page.jobs, now)
+        if page.cursor is None:
+            return
+
+
+async def rescue_inside(service: Service) -> None:
+    """At start: what the worker inside an earlier server on this store held is lost for certain."""
+    now = service.clock.now()
+    cursor = None
+    while True:
+        page = await service.engine.find(Match(states=(State.RUNNING,)), BATCH, cursor)
+        await _lose(service, [job for job in page.jobs if (job.worker or "").startswith(INSIDE)], now)
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def time_out(service: Service) -> None:
+    """A worker that did not stop a job in time loses it. Well-behaved workers stop it themselves, sooner."""
+    now = service.clock.now()
+    page = await service.engine.find(Match(overdue_at=now - SECOND), BATCH)
+    late = [
+        job
+        for job in page.jobs
+        if now > (job.started_at or now) + (job.timeout or 0) + policy.grace(job.timeout)
+    ]
+    error = (
+        b'{"type":"Timeout","message":"The job ran longer than its timeout and its worker did not stop it."}'
+    )
+    await service.workers.write(
+        [policy.failed(running_of(job, job.id, job.lease), error, now, end="timeout") for job in late], now
+    )
+
+
+async def expire(service: Service) -> None:
+    """Waiting jobs past their expires_at end as cancelled, reason ``expired``."""
+    await service.cancel_all(Match(expired_at=service.clock.now()), "expired")
+
+
+async def prune(service: Service) -> None:
+    """Ended jobs past their retention are removed, in small batches with room for others in between."""
+    gone = BATCH
+    while gone == BATCH:
+        gone = len(await service.engine.delete(Match(delete_at=service.clock.now()), BATCH))
+        await asyncio.sleep(0.01)
+
+
+async def tidy(service: Service) -> None:
+    """Forget silent pollers; ask again for everybody with free slots, should a hint have been lost."""
+    service.workers.forget_silent(service.clock.now())
+    service.dispatch.wake({row.queue for row in await service.engine.count() if row.state is State.PENDING})
+
+
+async def _lose(service: Service, jobs: list[Job], now: int) -> None:
+    if jobs:
+        log.warning(
+            "workers lost", extra={"jobs": len(jobs), "workers": sorted({job.worker or "" for job in jobs})}
+        )
+        await service.workers.write(
+            [policy.lost(running_of(job, job.id, job.lease), now) for job in jobs], now
+        )
+
+
+async def _each(step: Callable[[], Awaitable[None]], seconds: float, settle: float = 0) -> None:
+    await asyncio.sleep(settle)
+    while True:
+        try:
+            await step()
+        except RotaError as error:
+            log.error("upkeep step failed", extra={"detail": error.detail, "code": error.code})
+            await asyncio.sleep(1)
+        except Exception:
+            log.exception("upkeep step failed")
+            await asyncio.sleep(1)
+        await asyncio.sleep(seconds)

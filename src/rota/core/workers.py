@@ -1,0 +1,428 @@
+"""Workers: who is connected, what each has in hand, and what happens to their reports."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from rota.core.bus import Bus
+from rota.core.dispatch import Dispatch, Taker
+from rota.engines.base import Engine
+from rota.model import policy, protocol
+from rota.model.clock import SECOND, Clock, seconds
+from rota.model.errors import BadInput, StaleLease
+from rota.model.job import Applied, Beat, Claimed, Job, LogLine, Outcome, State
+from rota.model.protocol import Answer, Ending, Lease, Stop, Work
+from rota.model.spec import NAME, NAME_RULE, parse_time
+
+Transport = Literal["socket", "poll", "inside"]
+
+STALE = "The lease is no longer this job's; the report changed nothing."
+INSIDE = "inside-"
+"""Ids of workers inside a server begin with this: with the server they are gone for certain."""
+LEVELS = ("debug", "info", "warning", "error", "critical")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """Times in microseconds, sizes in bytes."""
+
+    lease: int = 15 * SECOND
+    beat: int = 5 * SECOND
+    socket_grace: int = 3 * SECOND
+    result_bytes: int = 1024 * 1024
+    error_bytes: int = 64 * 1024
+    log_lines: int = 10_000
+    line_bytes: int = 8 * 1024
+
+
+class Worker:
+    """A running program that takes jobs."""
+
+    def __init__(self, hello: protocol.Hello | protocol.Fetch, transport: Transport, now: int) -> None:
+        self.id = hello.worker
+        self.name = hello.name or hello.worker[:12]
+        self.version = hello.version
+        self.transport: Transport = transport
+        self.queues = hello.queues
+        self.types = hello.types
+        self.slots = hello.slots
+        self.connected_at = now
+        self.last_beat = now
+        # By lease, not by job: a job that was lost and came back is in hand twice until the old run has
+        # stopped.
+        self.taken: set[tuple[str, int]] = set()
+        self.draining = False
+        self.taker: Taker | None = None
+        self.stop: Callable[[list[Stop]], None] = lambda stops: None
+        self.drain: Callable[[], None] = lambda: None
+
+
+class Workers:
+    """The roster, and the verbs a worker has: attach, fetch, finish, extend, log, drain, leave."""
+
+    def __init__(self, engine: Engine, dispatch: Dispatch, bus: Bus, clock: Clock, rules: Rules) -> None:
+        self._engine = engine
+        self._dispatch = dispatch
+        self._bus = bus
+        self._clock = clock
+        self.rules = rules
+        self.roster: dict[str, Worker] = {}
+        self.finished: dict[str, int] = {}
+        self.due: Callable[[int], None] = lambda at: None
+        self._fetches: set[asyncio.Future[None]] = set()
+
+    async def attach(
+        self,
+        hello: protocol.Hello,
+        transport: Transport,
+        give: Callable[[list[Work]], None],
+        stop: Callable[[list[Stop]], None],
+        drain: Callable[[], None],
+    ) -> Worker:
+        """A worker that jobs are pushed to. Jobs it still holds from before are its own again, or it is told
+        to stop.
+        """
+        check_worker(hello.worker, hello.queues, hello.types, hello.slots)
+        now = self._clock.now()
+        worker = Worker(hello, transport, now)
+        worker.stop, worker.drain = stop, drain
+        before = self.roster.get(worker.id)
+        if before is not None and before.taker is not None:
+            self._dispatch.remove(before.taker)
+        self.roster[worker.id] = worker
+        if hello.held:
+            worker.taken = {(lease.id, lease.lease) for lease in hello.held}
+            stops = await self.extend(worker.id, hello.held, ())
+            if stops:
+                stop(stops)
+
+        def take(jobs: list[Claimed]) -> None:
+            for job in jobs:
+                worker.taken.add((job.id, job.lease))
+            give([to_work(job) for job in jobs])
+
+        free = max(0, hello.slots - len(worker.taken))
+        worker.taker = Taker(worker.id, hello.queues, hello.types, free, take)
+        self._dispatch.add(worker.taker)
+        return worker
+
+    async def leave(self, worker: Worker) -> None:
+        """The connection is gone. What the worker held waits a moment for it to come back."""
+        if worker.taker is not None:
+            self._dispatch.remove(worker.taker)
+        if self.roster.get(worker.id) is worker:
+            del self.roster[worker.id]
+            if worker.taken:
+                now = self._clock.now()
+                beats = [Beat(id, lease) for id, lease in worker.taken]
+                await self._engine.extend(beats, now + self.rules.socket_grace, now)
+
+    def draining(self, worker: Worker) -> None:
+        """The worker takes no more jobs."""
+        worker.draining = True
+        if worker.taker is not None:
+            self._dispatch.remove(worker.taker)
+
+    def ask_to_drain(self, worker_id: str) -> bool:
+        """Tell a worker to take no more jobs, finish what it has and leave. False: nobody of that id is
+        here.
+        """
+        worker = self.roster.get(worker_id)
+        if worker is None:
+            return False
+        self.draining(worker)
+        worker.drain()
+        return True
+
+    async def fetch(self, ask: protocol.Fetch) -> protocol.Fetched:
+        """Up to ``slots`` jobs, waiting at most ``wait`` seconds for the first. Cancelled: jobs go back
+        untouched.
+        """
+        check_worker(ask.worker, ask.queues, ask.types, ask.slots)
+        if not 0 <= ask.wait <= 60:
+            raise BadInput("wait must be 0 to 60 seconds.", code="invalid_wait", field="wait")
+        worker = self._poller(ask.worker, ask)
+        rules = self.rules
+        if worker.draining:
+            return protocol.Fetched([], rules.lease / SECOND, rules.beat / SECOND, drain=True)
+        jobs: list[Claimed] = []
+        got: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def take(given: list[Claimed]) -> None:
+            # More may come before this call goes on; all of it goes into the one answer.
+            jobs.extend(given)
+            if not got.done():
+                got.set_result(None)
+
+        taker = Taker(ask.worker, ask.queues, ask.types, ask.slots, take)
+        self._dispatch.add(taker)
+        self._fetches.add(got)
+        try:
+            await asyncio.wait([got], timeout=ask.wait)
+            # Time is up, but a claim under way may still bring jobs.
+            while not got.done() and taker.free < ask.slots:
+                await asyncio.wait([got], timeout=0.001)
+        except asyncio.CancelledError:
+            self._dispatch.remove(taker)
+            if jobs:
+                now = self._clock.now()
+                await self.write([policy.released(job.id, job.lease, now) for job in jobs], now)
+            raise
+        finally:
+            self._dispatch.remove(taker)
+            self._fetches.discard(got)
+        worker.taken.update((job.id, job.lease) for job in jobs)
+        worker.last_beat = self._clock.now()
+        return protocol.Fetched([to_work(job) for job in jobs], rules.lease / SECOND, rules.beat / SECOND)
+
+    async def finish(self, worker_id: str, endings: Sequence[Ending]) -> list[Answer]:
+        """What became of jobs; one answer per ending, in order."""
+        now = self._clock.now()
+        unlucky = [ending.id for ending in endings if ending.end in ("failed", "timeout")]
+        jobs = {job.id: job for job in await self._engine.get(unlucky)} if unlucky else {}
+        outcomes = [self._outcome(ending, jobs.get(ending.id), now) for ending in endings]
+        call = self._engine.finish(outcomes, now)
+        worker = self.roster.get(worker_id)
+        if worker is not None:
+            worker.last_beat = now
+            # The slots are free whatever the store says; a claim made now shares the commit.
+            free = 0
+            for ending in endings:
+                if (ending.id, ending.lease) in worker.taken:
+                    worker.taken.discard((ending.id, ending.lease))
+                    free += 1
+            if worker.taker is not None and not worker.draining:
+                self._dispatch.freed(worker.taker, free)
+        applied = await call
+        self._told(outcomes, applied)
+        return [
+            Answer(one.id, one.lease, True, one.state)
+            if one.state is not None
+            else Answer(one.id, one.lease, False, None, StaleLease.code, STALE)
+            for one in applied
+        ]
+
+    async def extend(
+        self, worker_id: str, leases: Iterable[Lease], progress: Iterable[protocol.Progress]
+    ) -> list[Stop]:
+        """Signs of life. Answers what to give up; everything else named is held for another lease."""
+        now = self._clock.now()
+        worker = self.roster.get(worker_id)
+        if worker is not None:
+            worker.last_beat = now
+        beats = {(lease.id, lease.lease): None for lease in leases} | {
+            (one.id, one.lease): _progress(one) for one in progress
+        }
+        if not beats:
+            return []
+        held = {
+            (one.id, one.lease): one.stop
+            for one in await self._engine.extend(
+                [Beat(id, lease, news) for (id, lease), news in beats.items()], now + self.rules.lease, now
+            )
+        }
+        stops = []
+        for id, lease in beats:
+            if (id, lease) not in held:
+                stops.append(Stop(id, lease, "stale_lease"))
+                if worker is not None and (id, lease) in worker.taken:
+                    worker.taken.discard((id, lease))
+                    if worker.taker is not None:
+                        self._dispatch.freed(worker.taker, 1)
+            elif held[id, lease]:
+                stops.append(Stop(id, lease, "cancelled"))
+        return stops
+
+    async def log(self, lines: Sequence[protocol.Line]) -> None:
+        """Keep lines with their jobs; too long ones are cut."""
+        now = self._clock.now()
+        kept = []
+        for line in lines:
+            if line.level not in LEVELS:
+                raise BadInput(
+                    f"level must be one of {', '.join(LEVELS)}.", code="invalid_level", field="level"
+                )
+            at = now if line.at is None else min(parse_time("at", line.at), now)
+            kept.append(LogLine(line.id, at, line.level, line.text[: self.rules.line_bytes]))
+        if kept:
+            await self._engine.log(kept, self.rules.log_lines)
+
+    async def write(self, outcomes: Sequence[Outcome], now: int) -> list[Applied]:
+        """Write outcomes that did not come from a worker's report, and tell everybody."""
+        applied = await self._engine.finish(outcomes, now)
+        self._told(outcomes, applied)
+        return applied
+
+    def stop(self, jobs: Iterable[Job]) -> None:
+        """Ask workers to give up running jobs. Those that poll are told with their next beat."""
+        for job in jobs:
+            worker = self.roster.get(job.worker or "")
+            if worker is not None and (job.id, job.lease) in worker.taken:
+                worker.stop([Stop(job.id, job.lease, "cancelled")])
+
+    def forget_silent(self, now: int) -> None:
+        """Polling workers that have not been heard of for long leave the roster; their leases end by
+        themselves.
+        """
+        for worker in list(self.roster.values()):
+            if worker.transport == "poll" and worker.last_beat < now - 4 * self.rules.lease:
+                del self.roster[worker.id]
+
+    def answer_fetches(self) -> None:
+        """Answer every waiting fetch with nothing: the server stops."""
+        for got in self._fetches:
+            if not got.done():
+                got.set_result(None)
+
+    def beaten(self, worker_id: str) -> bool:
+        """Whether a polling worker was asked to drain."""
+        worker = self.roster.get(worker_id)
+        return worker is not None and worker.draining
+
+    def _poller(self, id: str, ask: protocol.Fetch) -> Worker:
+        now = self._clock.now()
+        worker = self.roster.get(id)
+        if worker is None or worker.transport != "poll":
+            worker = self.roster[id] = Worker(ask, "poll", now)
+        worker.queues, worker.types, worker.last_beat = ask.queues, ask.types, now
+        worker.slots = max(ask.slots, len(worker.taken))
+        return worker
+
+    def _told(self, outcomes: Sequence[Outcome], applied: Sequence[Applied]) -> None:
+        pending = set()
+        for outcome, one in zip(outcomes, applied, strict=True):
+            if one.state is None:
+                continue
+            self.finished[one.state] = self.finished.get(one.state, 0) + 1
+            if one.state is State.PENDING and one.queue is not None:
+                pending.add(one.queue)
+            elif one.state is State.SCHEDULED and outcome.run_at is not None:
+                self.due(outcome.run_at)
+        self._bus.tell(applied)
+        if pending:
+            self._dispatch.wake(pending)
+
+    def _outcome(self, ending: Ending, job: Job | None, now: int) -> Outcome:
+        delay = None if ending.delay is None else seconds(min(max(ending.delay, 0.0), 1e9))
+        match ending.end:
+            case "done":
+                return self._done(ending, job, now)
+            case "snoozed":
+                return policy.snoozed(ending.id, ending.lease, delay or 0, now)
+            case "released":
+                return policy.released(ending.id, ending.lease, now)
+            case "cancelled":
+                return Outcome(
+                    id=ending.id,
+                    lease=ending.lease,
+                    state=State.CANCELLED,
+                    end="cancelled",
+                    reason="cancelled",
+                )
+            case _:
+                error = _encode(
+                    self._cut(ending.error or protocol.Error("Error", "The worker gave no error."))
+                )
+                running = running_of(job, ending.id, ending.lease)
+                return policy.failed(running, error, now, end=ending.end, retry=ending.retry, delay=delay)
+
+    def _done(self, ending: Ending, job: Job | None, now: int) -> Outcome:
+        result, content_type = None, None
+        if ending.result_base64 is not None:
+            content_type = ending.content_type or "application/octet-stream"
+            try:
+                result = base64.b64decode(ending.result_base64, validate=True)
+            except (binascii.Error, ValueError):
+                return self._rejected(ending, job, "The result is not base64.", now)
+        elif not isinstance(ending.result, msgspec.UnsetType):
+            result = bytes(ending.result)
+            if result == b"null":
+                result = None
+        if result is not None and len(result) > self.rules.result_bytes:
+            return self._rejected(
+                ending,
+                job,
+                f"The result has {len(result)} bytes; this server keeps at most {self.rules.result_bytes}.",
+                now,
+            )
+        return Outcome(
+            id=ending.id,
+            lease=ending.lease,
+            state=State.DONE,
+            end="done",
+            result=result,
+            content_type=content_type,
+        )
+
+    def _rejected(self, ending: Ending, job: Job | None, why: str, now: int) -> Outcome:
+        error = _encode(protocol.Error("ResultRejected", why))
+        return policy.failed(running_of(job, ending.id, ending.lease), error, now, retry=False)
+
+    def _cut(self, error: protocol.Error) -> protocol.Error:
+        most = self.rules.error_bytes
+        return protocol.Error(
+            error.type[:200],
+            error.message[: most // 4],
+            None if error.traceback is None else error.traceback[-most:],
+        )
+
+
+def to_work(job: Claimed) -> Work:
+    """A claimed job as a worker sees it."""
+    json = job.content_type is None
+    return Work(
+        job.id,
+        job.lease,
+        job.type,
+        job.queue,
+        job.attempt,
+        job.max_attempts,
+        msgspec.Raw(job.payload) if json else msgspec.UNSET,
+        None if json else base64.b64encode(job.payload).decode(),
+        job.content_type,
+        job.headers,
+        None if job.timeout is None else job.timeout / SECOND,
+    )
+
+
+def running_of(job: Job | None, id: str, lease: int) -> policy.Running:
+    """What the rules need. Where the job is unknown or has moved on, the lease guard will refuse the outcome
+    anyway.
+    """
+    if job is None:
+        return policy.Running(id, lease, 1, 1, 0, None, False)
+    return policy.Running(
+        id, lease, job.attempt, job.max_attempts, job.losses, job.retry, job.cancel_requested
+    )
+
+
+def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | None, slots: int) -> None:
+    """BadInput unless a worker introduces itself properly."""
+    if not 1 <= len(worker) <= 200 or not worker.isprintable():
+        raise BadInput(
+            "worker must have 1 to 200 printable characters.", code="invalid_worker", field="worker"
+        )
+    if not 1 <= len(queues) <= 100:
+        raise BadInput("queues must name 1 to 100 queues.", code="invalid_queues", field="queues")
+    for queue in queues:
+        if NAME.fullmatch(queue) is None:
+            raise BadInput(
+                f"A queue's name is {NAME_RULE}, not {queue[:100]!r}.", code="invalid_queues", field="queues"
+            )
+    if types is not None and len(types) > 10_000:
+        raise BadInput("types may name at most 10000 types.", code="invalid_types", field="types")
+    if not 1 <= slots <= 10_000:
+        raise BadInput("slots must be 1 to 10000.", code="invalid_slots", field="slots")
+
+
+def _progress(one: protocol.Progress) -> bytes:
+    if not 0 <= one.value <= 1:
+        raise BadInput("progress must be between 0 and 1.", code="invalid_progress", field="value")
+    return _encode({"value": one.value, "message": one.message[:1000] if one.message else None})

@@ -1,0 +1,81 @@
+"""Child processes that run the user's tasks: started, watched, started again, and told to drain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+
+log = logging.getLogger("rota.supervise")
+
+UNUSABLE = 2
+"""Exit status of a worker that cannot run as it was told: starting it again would not help."""
+SLOWEST = 30.0
+STEADY = 10.0
+
+
+class Unusable(Exception):
+    """A child ended with :data:`UNUSABLE`; it has said why on standard error."""
+
+
+async def run(
+    commands: Sequence[Sequence[str]], env: Mapping[str, str], stop: asyncio.Event, grace: float
+) -> None:
+    """Keep one process per command running until ``stop``; then SIGTERM, and SIGKILL after ``grace`` seconds.
+
+    Raises Unusable when a child cannot run at all.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            for command in commands:
+                group.create_task(_keep(command, env, stop, grace))
+    except* Unusable as group_error:
+        raise Unusable(str(group_error.exceptions[0])) from None
+
+
+def python(*arguments: str) -> list[str]:
+    """A command of ours in a fresh interpreter."""
+    return [sys.executable, "-m", "rota", *arguments]
+
+
+async def _keep(command: Sequence[str], env: Mapping[str, str], stop: asyncio.Event, grace: float) -> None:
+    loop = asyncio.get_running_loop()
+    delay = 0.2
+    while not stop.is_set():
+        # A group of its own: Ctrl-C in the terminal must reach the children through us, in order.
+        child = await asyncio.create_subprocess_exec(
+            *command, env={**os.environ, **env}, stdin=asyncio.subprocess.DEVNULL, process_group=0
+        )
+        started = loop.time()
+        try:
+            status = await _until(child, stop, grace)
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        if stop.is_set():
+            return
+        if status == UNUSABLE:
+            raise Unusable(" ".join(command[-2:]))
+        delay = 0.2 if loop.time() - started > STEADY else min(delay * 2, SLOWEST)
+        log.warning("worker process ended; starting another", extra={"status": status, "delay": delay})
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), delay)
+
+
+async def _until(child: asyncio.subprocess.Process, stop: asyncio.Event, grace: float) -> int | None:
+    ended = asyncio.ensure_future(child.wait())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if not ended.done():
+            child.send_signal(signal.SIGTERM)
+            await asyncio.wait([ended], timeout=grace + 5)
+        return ended.result() if ended.done() else None
+    finally:
+        stopping.cancel()
+        ended.cancel()

@@ -1,0 +1,1 @@
+"""How the world reaches it: REST, sockets, and the JSON in which both speak."""

@@ -1,0 +1,149 @@
+"""The outermost ring: who may, the hot requests without a framework, and every error as a problem."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rota.model.errors import BadInput, RotaError, Unauthorized
+from rota.web import wire
+from rota.web.auth import Gate
+
+log = logging.getLogger("rota.web")
+
+Hot = Callable[["Call"], Awaitable[tuple[int, bytes]]]
+
+_JSON = (b"content-type", b"application/json")
+_PROBLEM = (b"content-type", b"application/problem+json")
+
+
+class Call:
+    """One request to a hot endpoint."""
+
+    def __init__(self, scope: Scope, receive: Receive, max_body: int) -> None:
+        self.query: bytes = scope["query_string"]
+        self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._receive = receive
+        self._max_body = max_body
+
+    def header(self, name: bytes) -> str | None:
+        return next((value.decode("latin-1") for key, value in self._headers if key == name), None)
+
+    async def json(self) -> bytes:
+        """The body, which must be declared as JSON."""
+        kind = (self.header(b"content-type") or "").partition(";")
+        if kind[0].strip().lower() != "application/json" or (
+            "charset" in kind[2] and "utf-8" not in kind[2].lower()
+        ):
+            raise BadInput(
+                "Send JSON: the header Content-Type must be application/json (curl --json does that).",
+                code="unsupported_media_type",
+                status=415,
+            )
+        if self.header(b"content-encoding") not in (None, "identity"):
+            raise BadInput("Compressed bodies are not taken.", code="unsupported_encoding", status=415)
+        return await read(self._receive, self._max_body, self.header(b"content-length"))
+
+    async def gone(self) -> None:
+        """Returns when the client has gone away."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+async def read(receive: Receive, most: int, declared: str | None) -> bytes:
+    """A whole body of at most ``most`` bytes."""
+    if declared is not None and declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    if message.get("more_body"):
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > most:
+                raise _too_large(most)
+        body = b"".join(parts)
+    if message["type"] == "http.disconnect":
+        raise BadInput("The body ended before its declared length.", code="truncated_body", status=400)
+    if len(body) > most:
+        raise _too_large(most)
+    return body
+
+
+class Ring:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, hot: dict[tuple[str, str], Hot], gate: Gate, max_body: int) -> None:
+        self._app = app
+        self._hot = hot
+        self._gate = gate
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            try:
+                self._gate.check(scope)
+                hot = self._hot.get((scope["method"], scope["path"]))
+                if hot is None:
+                    await self._app(scope, receive, send)
+                    return
+                status, body = await hot(Call(scope, receive, self._max_body))
+                await respond(send, status, body)
+            except RotaError as error:
+                await refuse(send, error)
+            except Exception:
+                log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
+                await refuse(send, RotaError("Something went wrong here; the log of the server says more."))
+        elif kind == "websocket":
+            try:
+                self._gate.check(scope)
+            except RotaError as error:
+                await receive()
+                await _refuse_socket(scope, send, error)
+                return
+            await self._app(scope, receive, send)
+
+
+async def respond(send: Send, status: int, body: bytes, headers: tuple[Any, ...] = (_JSON,)) -> None:
+    length = (b"content-length", b"%d" % len(body))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(send: Send, error: RotaError) -> None:
+    """Answer with a problem."""
+    await respond(send, error.status, wire.problem(error), _problem_headers(error))
+
+
+async def _refuse_socket(scope: Scope, send: Send, error: RotaError) -> None:
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    headers = list(_problem_headers(error))
+    await send({"type": "websocket.http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": wire.problem(error)})
+
+
+def _problem_headers(error: RotaError) -> tuple[tuple[bytes, bytes], ...]:
+    if isinstance(error, Unauthorized):
+        return _PROBLEM, (b"www-authenticate", b"Bearer")
+    if error.status == 503:
+        return _PROBLEM, (b"retry-after", b"1")
+    if error.status == 413:
+        # What is left of the body is not read.
+        return _PROBLEM, (b"connection", b"close")
+    return (_PROBLEM,)
+
+
+def _too_large(most: int) -> BadInput:
+    return BadInput(
+        f"The body is too large; this server takes at most {most} bytes.",
+        code="payload_too_large",
+        status=413,
+    )

@@ -1,0 +1,63 @@
+"""Who may: the bearer token, and which web pages may speak to us."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+from rota.model.errors import BadInput, Forbidden, RotaError, Unauthorized
+
+PROBES = frozenset({"/livez", "/readyz", "/health"})
+"""Answered without credentials, so that an orchestrator needs no secret; they tell nothing but their own
+name.
+"""
+
+_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Gate:
+    """Lets a request pass or says why not. ``token`` None: everybody may who can reach us."""
+
+    def __init__(self, token: str | None, hosts: Iterable[str] | None) -> None:
+        """``hosts``: names under which pages may call an open server; None: any (a token protects it)."""
+        self._token = None if token is None else token.encode()
+        self._hosts = None if hosts is None else _LOCAL | {host.lower() for host in hosts}
+
+    def check(self, scope: Scope) -> None:
+        """Raises Unauthorized, Forbidden or BadInput."""
+        host = origin = None
+        given: list[bytes] = []
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value.decode("latin-1")
+            elif name == b"origin":
+                origin = value.decode("latin-1")
+            elif name == b"authorization":
+                given.append(value)
+        if self._hosts is not None and host is not None and _name(host) not in self._hosts:
+            # A page whose name was made to point here would otherwise count as our own.
+            raise RotaError(
+                f"This server does not answer to the name {host[:100]!r}; add it to allowed_hosts.",
+                code="unknown_host",
+                status=421,
+            )
+        if origin is not None and origin != "null" and urlsplit(origin).netloc != host:
+            raise Forbidden("A page of another origin may not call this server.", code="origin_not_allowed")
+        if origin == "null":
+            raise Forbidden("A page without an origin may not call this server.", code="origin_not_allowed")
+        if self._token is None or scope["path"] in PROBES:
+            return
+        if not given:
+            raise Unauthorized("This server needs a token: send Authorization: Bearer TOKEN.")
+        if len(given) > 1:
+            raise BadInput("There are two Authorization headers.", code="ambiguous_credentials", status=400)
+        scheme, _, token = given[0].partition(b" ")
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
+            raise Unauthorized("The token is not valid.", code="invalid_credentials")
+
+
+def _name(host: str) -> str:
+    return (urlsplit("//" + host).hostname or "").lower()

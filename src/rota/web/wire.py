@@ -1,0 +1,265 @@
+"""JSON shapes: requests in, jobs and problems out."""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from rota.core.service import QueueInfo
+from rota.core.workers import Worker
+from rota.model.clock import SECOND, to_text
+from rota.model.errors import BadInput, RotaError
+from rota.model.job import Attempt, Job, Kept, NewJob, State
+from rota.model.spec import NAME_RULE, JobSpec
+
+T = TypeVar("T")
+
+encode = msgspec.json.Encoder().encode
+
+_MANY = re.compile(rb'\s*\{\s*"jobs"\s*:')
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_PATH = re.compile(r" - at `(?:key in )?\$(.*?)`$", re.DOTALL)
+_RULES = {
+    "type": ("invalid_type", f"type must be {NAME_RULE}"),
+    "queue": ("invalid_queue", f"queue must be {NAME_RULE}"),
+    "priority": ("invalid_priority", "priority must be an integer from -100 to 100"),
+    "run_at": ("invalid_time", "run_at must be RFC 3339 with a zone, such as 2026-01-31T08:30:00Z"),
+    "expires_at": ("invalid_time", "expires_at must be RFC 3339 with a zone, such as 2026-01-31T08:30:00Z"),
+    "delay": ("invalid_duration", "delay must be a number of seconds"),
+    "retention": ("invalid_duration", "retention must be a number of seconds"),
+    "timeout": ("invalid_timeout", "timeout must be a number of seconds"),
+    "max_attempts": ("invalid_max_attempts", "max_attempts must be an integer from 1 to 1000"),
+    "retry": (
+        "invalid_backoff",
+        "retry must be an object whose kind is none, fixed, list or exponential, with numbers of seconds",
+    ),
+    "tags": ("invalid_tags", "tags must be a list of texts"),
+    "headers": ("invalid_headers", "headers must be an object of texts"),
+    "content_type": ("invalid_content_type", "content_type must be a media type such as image/png"),
+    "payload_base64": ("invalid_base64", "payload_base64 must be a text in base64"),
+    "unique_key": ("invalid_unique_key", "unique_key must be a text of 1 to 200 bytes"),
+    "unique_states": ("invalid_unique_states", f"unique_states must be a list of {', '.join(State)}"),
+    "idempotency_key": ("invalid_idempotency_key", "idempotency_key must be a text of 1 to 200 bytes"),
+    "jobs": ("wrong_type", "jobs must be a list of objects"),
+}
+"""Code and rule by field, for values of a wrong type."""
+
+
+class Many(msgspec.Struct, forbid_unknown_fields=True):
+    """``{"jobs": [...]}``."""
+
+    jobs: list[JobSpec]
+
+
+_one = msgspec.json.Decoder(JobSpec)
+_many = msgspec.json.Decoder(Many)
+
+
+def specs(body: bytes) -> tuple[list[JobSpec], bool]:
+    """The jobs of an enqueue request, and whether it was written as a list."""
+    if _MANY.match(body):
+        return decode(_many, body).jobs, True
+    return [decode(_one, body)], False
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode a request; BadInput says where the fault is and what is allowed."""
+    if not body:
+        raise BadInput("The body is empty; send a JSON object.", code="invalid_json", status=400)
+    try:
+        if not body.isascii():
+            body.decode()
+        if b"\\u" in body:
+            _check_escapes(body)
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), decoder.type) from None
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8", status=400
+        ) from None
+    except msgspec.DecodeError as error:
+        raise BadInput(f"The body is not JSON: {error}.", code="invalid_json", status=400) from None
+    except RecursionError:
+        raise BadInput("The body is nested too deeply.", code="too_deep", status=400) from None
+
+
+def problem(error: RotaError) -> bytes:
+    """RFC 9457 ``application/problem+json``."""
+    shape: dict[str, Any] = {
+        "type": f"urn:rota:problem:{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": error.status,
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if error.field is not None:
+        shape["field"] = error.field
+    return encode(shape | error.extra)
+
+
+def kept(one: Kept, job: NewJob) -> dict[str, Any]:
+    """The short answer to an enqueue."""
+    created = one.why is None and one.id == job.id
+    shape: dict[str, Any] = {
+        "id": one.id,
+        "type": job.type,
+        "queue": job.queue,
+        "state": one.state,
+        "created": created,
+    }
+    if one.why is not None:
+        shape["why"] = one.why
+    return shape
+
+
+def job(job: Job, waits_for: str | None = None, *, whole: bool = True) -> dict[str, Any]:
+    """A job as the API shows it; ``whole`` adds payload, result and attempts."""
+    shape: dict[str, Any] = {
+        "id": job.id,
+        "type": job.type,
+        "queue": job.queue,
+        "state": job.state,
+        "priority": job.priority,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "created_at": to_text(job.created_at),
+        "run_at": to_text(job.run_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "expires_at": _time(job.expires_at),
+        "timeout": _seconds(job.timeout),
+        "retention": _seconds(job.retention),
+        "retry": job.retry,
+        "tags": job.tags,
+        "unique_key": job.unique_key,
+        "unique_states": job.unique_states,
+        "worker": job.worker,
+        "lease": job.lease,
+        "lease_until": _time(job.lease_until),
+        "losses": job.losses,
+        "cancel_requested": job.cancel_requested,
+        "reason": job.reason,
+        "progress": _raw(job.progress),
+        "waiting_because": waits_for,
+    }
+    if not whole:
+        return shape
+    shape["headers"] = job.headers or {}
+    shape["content_type"] = job.content_type or "application/json"
+    _value(shape, "payload", job.payload, job.content_type)
+    shape["result_type"] = job.result_type or "application/json"
+    _value(shape, "result", b"null" if job.result is None else job.result, job.result_type)
+    shape["error"] = _raw(job.error) if job.state is not State.DONE else None
+    shape["attempts"] = [_attempt(one) for one in job.attempts]
+    return shape
+
+
+def queue(info: QueueInfo) -> dict[str, Any]:
+    """A queue as the API shows it."""
+    return {
+        "name": info.name,
+        "paused": info.paused,
+        **{state.value: info.counts.get(state, 0) for state in State},
+        "oldest_age": info.oldest_age,
+        "workers": info.workers,
+        "slots": info.slots,
+        "types_without_worker": info.types_without_worker,
+    }
+
+
+def worker(one: Worker) -> dict[str, Any]:
+    """A worker as the API shows it."""
+    return {
+        "worker": one.id,
+        "name": one.name,
+        "version": one.version,
+        "transport": one.transport,
+        "queues": one.queues,
+        "types": one.types,
+        "slots": one.slots,
+        "running": len(one.taken),
+        "connected_at": to_text(one.connected_at),
+        "last_beat": to_text(one.last_beat),
+        "draining": one.draining,
+    }
+
+
+def _attempt(one: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": one.attempt,
+        "lease": one.lease,
+        "worker": one.worker,
+        "started_at": to_text(one.started_at),
+        "finished_at": _time(one.finished_at),
+        "end": one.end,
+        "error": _raw(one.error),
+    }
+
+
+def _value(shape: dict[str, Any], name: str, value: bytes, content_type: str | None) -> None:
+    if content_type is None:
+        shape[name] = msgspec.Raw(value)
+    else:
+        shape[name + "_base64"] = base64.b64encode(value).decode()
+
+
+def _raw(value: bytes | None) -> msgspec.Raw | None:
+    return None if value is None else msgspec.Raw(value)
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else to_text(at)
+
+
+def _seconds(micros: int | None) -> float | None:
+    return None if micros is None else micros / SECOND
+
+
+def _check_escapes(body: bytes) -> None:
+    """Refuse NUL and lone surrogates, which half the world's databases and languages cannot hold."""
+    high_at = -1
+    for match in _ESCAPE.finditer(body):
+        code = -1 if match[1] is None else int(match[1], 16)
+        low = 0xDC00 <= code <= 0xDFFF
+        if (high_at >= 0 and not (low and match.start() == high_at)) or (low and high_at < 0):
+            raise BadInput("A string holds half of a surrogate pair.", code="invalid_unicode", status=400)
+        high_at = match.end() if 0xD800 <= code <= 0xDBFF else -1
+        if code == 0:
+            raise BadInput(
+                "A string holds the character NUL (\\u0000), which is not allowed.", code="nul_character"
+            )
+    if high_at >= 0:
+        raise BadInput("A string holds half of a surrogate pair.", code="invalid_unicode", status=400)
+
+
+def _explain(message: str, type: Any) -> BadInput:
+    """From msgspec's words to ours: which field, what is wrong, what was perhaps meant."""
+    found = _PATH.search(message)
+    path = found[1].removeprefix(".") if found else ""
+    told = message[: found.start()] if found else message
+    unknown = _UNKNOWN.fullmatch(told)
+    if unknown:
+        name = unknown[1][:100]
+        field = f"{path}.{name}".removeprefix(".")
+        known = (
+            JobSpec.__struct_fields__ if type in (JobSpec, Many) else getattr(type, "__struct_fields__", ())
+        )
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f" Did you mean {near[0]}?" if near else f" Known are: {', '.join(known)}."
+        return BadInput(f"Unknown field {name!r}.{hint}", code="unknown_field", field=field)
+    if "missing required field" in told:
+        missing = re.search(r"`(.*)`", told)
+        field = f"{path}.{missing[1]}".removeprefix(".") if missing else path
+        return BadInput(f"{field} is missing.", code="missing_field", field=field)
+    given = f"{told[:1].lower()}{told[1:]}"
+    names = [name for name in re.split(r"[.\[\]]+", path) if name in _RULES and name != "jobs"]
+    if not path:
+        return BadInput(f"The body must be an object: {given}.", code="wrong_type")
+    code, rule = _RULES[names[0] if names else "jobs"] if names or path == "jobs" else ("wrong_type", path)
+    return BadInput(f"{rule}: {given}.", code=code, field=path)
