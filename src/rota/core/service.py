@@ -124,7 +124,7 @@ class Service:
         """
         applied = await self.cancel_all(Match(ids=(id,)), "cancelled")
         job = await self.job(id)
-        if not applied:
+        if not applied and job.state in ENDED:
             raise Conflict(
                 f"The job has ended as {job.state}; only a live job can be cancelled.",
                 code="invalid_state",
@@ -169,12 +169,14 @@ class Service:
     async def delete(self, id: str) -> None:
         """Remove a job. Raises Conflict while it runs."""
         job = await self.job(id)
-        if not await self.engine.delete(Match(ids=(id,)), 1):
+        gone = await self.engine.delete(Match(ids=(id,)), 1)
+        if not gone:
             raise Conflict(
                 f"The job is {job.state}; cancel it first, a running job cannot be deleted.",
                 code="invalid_state",
                 state=job.state.value,
             )
+        self._tell_gone(gone)
 
     async def queues(self) -> list[QueueInfo]:
         """All queues that hold jobs, are paused or are served, by name."""
@@ -238,8 +240,7 @@ class Service:
         match = Match(queue=name, states=(State.PENDING, State.SCHEDULED))
         while gone := await self.engine.delete(match, BATCH):
             deleted += len(gone)
-            # Somebody may wait for one of these.
-            self.bus.tell([Applied(one.id, one.lease, State.CANCELLED, one.queue, one.type) for one in gone])
+            self._tell_gone(gone)
         return deleted
 
     def waits_for(self, job: Job) -> str | None:
@@ -265,8 +266,11 @@ class Service:
 
     async def until_due(self, longest: float) -> None:
         """Wait until a scheduled job is due, at most ``longest`` seconds."""
+        # The store may not show yet what was told a moment ago.
+        told = self._next_due if self._due.is_set() else None
         self._due.clear()
-        self._next_due = await self.engine.next_due()
+        stored = await self.engine.next_due()
+        self._next_due = min((at for at in (told, stored) if at is not None), default=None)
         wait = longest if self._next_due is None else (self._next_due - self.clock.now()) / SECOND
         while wait > 0:
             try:
@@ -308,6 +312,10 @@ class Service:
             raise Conflict(f"The job is {job.state} by now.", code="invalid_state", state=job.state.value)
         self.dispatch.wake([job.queue])
         return job
+
+    def _tell_gone(self, gone: Sequence[Applied]) -> None:
+        """Somebody may wait for one of these; for them a job that is gone has ended."""
+        self.bus.tell([Applied(one.id, one.lease, State.CANCELLED, one.queue, one.type) for one in gone])
 
     def _count(self, applied: Sequence[Applied]) -> None:
         for one in applied:

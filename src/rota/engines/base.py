@@ -3,6 +3,7 @@
 Every verb takes and gives lists, is atomic and on stable storage when its awaitable is done, is told ``now``
 (microseconds UTC) and answers what really happened. An engine may put several verbs into one commit, in the
 order in which they were called; a verb that fails leaves nothing behind and does not touch its neighbours.
+Age is the order of insertion; a job that comes back keeps its place.
 Payload, result, error and progress are bytes that no engine reads. A store that cannot be written or read
 raises :class:`rota.model.errors.StoreError`.
 
@@ -87,7 +88,7 @@ class Engine(Protocol):
     def cancel(self, match: Match, reason: str, now: int, limit: int) -> Awaitable[list[Applied]]:
         """Scheduled and pending jobs end as cancelled; running ones are marked *please stop* (state running).
 
-        At most ``limit``, oldest first; ended jobs are passed over.
+        At most ``limit``, oldest first; jobs that have ended or are marked already are passed over.
         """
         ...
 
@@ -96,7 +97,8 @@ class Engine(Protocol):
 
         The attempt number goes on counting; ``max_attempts`` is raised to attempt + 1 where it would stop
         them. Scheduled jobs become pending too (*run now*). A job whose unique key is held by another is
-        answered with state None. Others are passed over. At most ``limit``, oldest first.
+        answered with state None (a scheduled one that gave its key up runs all the same). An expiry that has
+        passed is dropped. Others are passed over. At most ``limit``, oldest first.
         """
         ...
 

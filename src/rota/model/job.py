@@ -119,8 +119,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 class Kept(msgspec.Struct, frozen=True, gc=False):
     """What the store holds after an enqueue: the new job, or the one that was there already.
 
-    ``why`` is None for a new job, else ``unique`` or ``idempotency``, or ``mismatch`` when the
-    idempotency key was used before with another body (then nothing of the request was stored).
+    ``why`` is None for a new job (and for one whose id was there already), else ``unique`` or
+    ``idempotency``, or ``mismatch`` when the idempotency key was used before with another body (then
+    nothing of the request was stored, and ``id`` is the one asked for).
     """
 
     id: str
@@ -224,7 +225,12 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything the store knows of a job. ``attempts`` only where it was asked for."""
+    """Everything the store knows of a job. ``payload``, ``result``, ``error`` and ``attempts`` only where
+    the whole
+    job was asked for. ``attempts``: all tries, oldest first, a running or done one last; ``error``: the last
+    one, unless
+    the job is done.
+    """
 
     id: str
     type: str

@@ -74,7 +74,8 @@ def failed(
         if delay is not None and wait is not None:
             wait = min(max(delay, 0), MAX_DELAY)
     if wait is None:
-        reason = "timeout" if end == "timeout" else "not_retryable" if not retry else "attempts_used_up"
+        final = not retry or isinstance(job.retry, NoRetry)
+        reason = "timeout" if end == "timeout" else "not_retryable" if final else "attempts_used_up"
         return Outcome(id=job.id, lease=job.lease, state=State.FAILED, end=end, error=error, reason=reason)
     state = State.SCHEDULED if wait > 0 else State.PENDING
     return Outcome(id=job.id, lease=job.lease, state=state, end=end, error=error, run_at=now + wait)

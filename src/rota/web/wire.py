@@ -155,7 +155,7 @@ def job(job: Job, waits_for: str | None = None, *, whole: bool = True) -> dict[s
     _value(shape, "payload", job.payload, job.content_type)
     shape["result_type"] = job.result_type or "application/json"
     _value(shape, "result", b"null" if job.result is None else job.result, job.result_type)
-    shape["error"] = _raw(job.error) if job.state is not State.DONE else None
+    shape["error"] = _raw(job.error)
     shape["attempts"] = [_attempt(one) for one in job.attempts]
     return shape
 

@@ -32,7 +32,7 @@ def get(db: apsw.Connection, ids: Sequence[str]) -> list[Job]:
             headers=rows.headers(headers),
             result=result,
             result_type=result_type,
-            error=next((a.error for a in reversed(attempts) if a.error is not None), None),
+            error=_last_error(attempts) if row[4] != State.DONE else None,
         )
         if job.state in (State.RUNNING, State.DONE) and job.started_at is not None:
             end = "done" if job.state is State.DONE else None
@@ -41,6 +41,10 @@ def get(db: apsw.Connection, ids: Sequence[str]) -> list[Job]:
             )
         found[job.id] = msgspec.structs.replace(job, attempts=tuple(attempts))
     return [found[id] for id in ids if id in found]
+
+
+def _last_error(attempts: Sequence[Attempt]) -> bytes | None:
+    return next((attempt.error for attempt in reversed(attempts) if attempt.error is not None), None)
 
 
 def find(db: apsw.Connection, match: Match, limit: int, after: str | None) -> Page:

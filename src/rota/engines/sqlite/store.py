@@ -41,9 +41,13 @@ class Store:
     def __init__(self, path: str, vfs: str | None = None) -> None:
         self.path = path
         self._lock = _lock(path)
-        self.db = _open(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
-        _migrate(self.db, path)
-        self._reader = _open(path, vfs, apsw.SQLITE_OPEN_READONLY)
+        try:
+            self.db = _open(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            _migrate(self.db, path)
+            self._reader = _open(path, vfs, apsw.SQLITE_OPEN_READONLY)
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._threads = ThreadPoolExecutor(1, "rota-read")
         self._ops: list[Op] = []
         self._scheduled = False
@@ -77,12 +81,22 @@ class Store:
             raise _refused(error) from error
 
     async def read(self, query: Callable[[apsw.Connection], T]) -> T:
-        """Run ``query`` on the reading connection in a thread; it sees every commit made so far."""
+        """Run ``query`` on the reading connection in a thread; it sees one moment, later than every
+        commit made so far.
+        """
         loop = asyncio.get_running_loop()
         if self._closed:
             raise StoreError("The store is closed.")
+
+        def snapshot() -> T:
+            self._reader.execute("BEGIN")
+            try:
+                return query(self._reader)
+            finally:
+                self._reader.execute("COMMIT")
+
         try:
-            return await loop.run_in_executor(self._threads, query, self._reader)
+            return await loop.run_in_executor(self._threads, snapshot)
         except apsw.Error as error:
             raise _refused(error) from error
 
@@ -177,9 +191,16 @@ def _open(path: str, vfs: str | None, flags: int) -> apsw.Connection:
         db.set_busy_timeout(5000)
         if flags & apsw.SQLITE_OPEN_READONLY:
             db.execute("PRAGMA query_only = on")
-        else:
-            for pragma in _PRAGMAS:
-                db.execute(pragma)
+            return db
+        # Before anything is written, journal mode included.
+        if (
+            db.pragma("application_id") != APPLICATION_ID
+            and db.execute("SELECT 1 FROM sqlite_schema").fetchall()
+        ):
+            db.close()
+            raise StoreError(f"{path} is a SQLite file of another program; nothing was changed.")
+        for pragma in _PRAGMAS:
+            db.execute(pragma)
         return db
     except apsw.NotADBError:
         raise StoreError(f"{path} is not a SQLite file; nothing was changed.") from None
@@ -188,10 +209,7 @@ def _open(path: str, vfs: str | None, flags: int) -> apsw.Connection:
 
 
 def _migrate(db: apsw.Connection, path: str) -> None:
-    version, application = db.pragma("user_version"), db.pragma("application_id")
-    steps = statements.migrations()
-    if application != APPLICATION_ID and db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
-        raise StoreError(f"{path} is a SQLite file of another program; nothing was changed.")
+    version, steps = db.pragma("user_version"), statements.migrations()
     if version > steps[-1][0]:
         raise StoreError(
             f"{path} was written by a newer Rota (schema {version}, this one knows {steps[-1][0]}); "

@@ -1,6 +1,6 @@
 -- chosen
 SELECT seq, id, lease, queue, type, state FROM jobs
-WHERE state IN ('scheduled', 'pending', 'running') AND {match}
+WHERE (state IN ('scheduled', 'pending') OR state = 'running' AND cancel_requested = 0) AND {match}
 ORDER BY seq LIMIT ?;
 
 -- end

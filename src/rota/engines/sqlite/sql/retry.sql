@@ -9,7 +9,7 @@ SELECT seq, lease, attempt, worker, started_at, finished_at, 'done', NULL FROM j
 
 -- again
 UPDATE jobs
-SET state = 'pending', run_at = ?2, max_attempts = max(max_attempts, attempt + 1),
+SET state = 'pending', run_at = ?2, expires_at = CASE WHEN expires_at > ?2 THEN expires_at END, max_attempts = max(max_attempts, attempt + 1),
     losses = CASE WHEN state = 'scheduled' THEN losses ELSE 0 END,
     unique_held = coalesce(unique_held, CASE WHEN state = 'scheduled' THEN NULL ELSE unique_key END),
     reason = NULL, progress = NULL, cancel_requested = 0, worker = NULL, started_at = NULL, finished_at = NULL,
