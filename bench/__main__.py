@@ -1,8 +1,8 @@
 """``make bench``: what this machine does with no-op jobs, one server process and one worker process.
 
-Every figure is taken through the public interfaces, with an fsync at every commit. Machines are noisy: compare
-ratios within one run, not numbers between runs. ``--peer FOLDER`` runs each step in turn on this checkout and on
-another one (``make setup`` done in both), so that a change can be judged side by side.
+Every figure is taken through the public interfaces, with an fsync at every commit. Machines are noisy:
+compare ratios within one run, not numbers between runs. ``--peer FOLDER`` runs each step in turn on this
+checkout and on another one (``make setup`` done in both), so that a change can be judged side by side.
 """
 
 from __future__ import annotations
@@ -36,7 +36,12 @@ class Rota:
 
     def __init__(self, checkout: Path, folder: Path) -> None:
         self.python = checkout / ".venv/bin/python"
-        self._env = {**os.environ, "PYTHONPATH": str(HERE), "ROTA_LOG_FORMAT": "json", "ROTA_LOG_LEVEL": "info"}
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(HERE),
+            "ROTA_LOG_FORMAT": "json",
+            "ROTA_LOG_LEVEL": "info",
+        }
         self._workers: list[subprocess.Popen[bytes]] = []
         started = time.perf_counter()
         store = f"sqlite:///{folder}/bench.db"
@@ -60,19 +65,29 @@ class Rota:
         self.port = int(self.url.rpartition(":")[2])
 
     def work(self, slots: int) -> None:
-        command = [self.python, "-m", "rota", "work", "bench.tasks:app", "--url", self.url, "--slots", str(slots)]
+        command = [
+            self.python,
+            "-m",
+            "rota",
+            "work",
+            "bench.tasks:app",
+            "--url",
+            self.url,
+            "--slots",
+            str(slots),
+        ]
         self._workers.append(subprocess.Popen(command, env=self._env, cwd=HERE, stderr=subprocess.DEVNULL))
         wait(lambda: any(QUEUE in worker["queues"] for worker in self.get("/v1/workers")["workers"]))
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path) as answer:  # noqa: S310
+        with urllib.request.urlopen(self.url + path) as answer:
             return json.load(answer)
 
     def send(self, method: str, path: str, body: object = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"content-type": "application/json"}
-        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
-        with urllib.request.urlopen(request) as answer:  # noqa: S310
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request) as answer:
             return json.load(answer)
 
     def fill(self, jobs: int) -> None:
@@ -136,7 +151,7 @@ def both(rota: Rota, seconds: float, batch: int = 100) -> float:
     request = post("/v1/jobs", body, f"127.0.0.1:{rota.port}")
     before = rota.done()
     started = time.perf_counter()
-    rate, times = uvloop.run(hammer("127.0.0.1", rota.port, request, 4, seconds))
+    _, times = uvloop.run(hammer("127.0.0.1", rota.port, request, 4, seconds))
     sent = len(times) * batch
     wait(lambda: rota.done() - before >= sent)
     return sent / (time.perf_counter() - started)
@@ -208,12 +223,14 @@ def main() -> None:
         for checkout, results in zip(checkouts, found, strict=True):
             results.append(measure(checkout, options.quick))
     medians = [
-        {name: sorted(r[name] for r in results)[len(results) // 2] for name in results[0]} for results in found
+        {name: sorted(r[name] for r in results)[len(results) // 2] for name in results[0]}
+        for results in found
     ]
     if options.json:
         print(json.dumps(medians))
         return
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SQLite, fsync at every commit")
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    print(f"{machine}, SQLite, fsync at every commit")
     for name in medians[0]:
         values = [median[name] for median in medians]
         shown = "  ".join(f"{value:12,.2f}" if value < 100 else f"{value:12,.0f}" for value in values)

@@ -1,4 +1,4 @@
-"""A whole Rota worker in plain Python: takes `upper` jobs by long poll, two at a time, and leaves on SIGTERM."""
+"""A Rota worker in plain Python: takes `upper` jobs by long poll, two at a time, and leaves on SIGTERM."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 import uuid
 
-URL = os.environ.get("ROTA_URL", "http://127.0.0.1:8080")
+URL, TOKEN = os.environ.get("ROTA_URL", "http://127.0.0.1:8080"), os.environ.get("ROTA_TOKEN", "")
 ME = {"worker": uuid.uuid4().hex}
 SLOTS, BEAT = threading.Semaphore(2), 5
 leaving = threading.Event()

@@ -17,8 +17,8 @@ from rota import handlers, supervise
 from rota.config import Settings
 from rota.core import upkeep
 from rota.core.inside import InsideSource
+from rota.core.reports import Rules
 from rota.core.service import Service
-from rota.core.workers import Rules
 from rota.engines.open import open_engine
 from rota.handlers.settings import (
     EmailSettings,
@@ -80,8 +80,10 @@ async def serve(settings: Settings) -> int:
             server.should_exit = True
             await web
             timers.cancel()
-    except* supervise.Unusable as errors:
-        raise BadConfig([f"work: {errors.exceptions[0]} cannot be run; see above."]) from None
+    except ExceptionGroup as errors:
+        if (unusable := errors.subgroup(supervise.Unusable)) is not None:
+            raise BadConfig([f"work: {unusable.exceptions[0]} cannot be run; see above."]) from None
+        raise
     finally:
         listener.close()
         await engine.close()
@@ -192,7 +194,7 @@ async def _children(settings: Settings, url: str, stop: asyncio.Event) -> None:
     env = {} if settings.token is None else {"ROTA_TOKEN": settings.token.reveal()}
     options = ["--url", url, "--slots", str(settings.slots), "--grace", str(settings.grace)]
     commands = [
-        supervise.python("work", target, *options)
+        supervise.python("work", *options, target)
         for target in settings.work
         for _ in range(settings.processes)
     ]
@@ -201,7 +203,7 @@ async def _children(settings: Settings, url: str, stop: asyncio.Event) -> None:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))

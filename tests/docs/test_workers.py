@@ -1,4 +1,4 @@
-"""The workers of the documentation, in Python without Rota and in JavaScript, do real jobs and leave when asked."""
+"""The workers of the documentation, in plain Python and in JavaScript, do real jobs and leave when asked."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ import msgspec
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
 from rota.core.gather import Gather
-from rota.core.workers import Rules, Workers
+from rota.core.reports import Rules
+from rota.core.workers import Workers
 from rota.engines.base import Engine
 from rota.model.clock import SECOND, Clock, SystemClock
 from rota.model.errors import BadInput, Conflict, NotFound

@@ -11,8 +11,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from rota.core.reports import running_of
 from rota.core.service import BATCH, Service
-from rota.core.workers import INSIDE, running_of
+from rota.core.workers import INSIDE
 from rota.model import policy
 from rota.model.clock import SECOND
 from rota.model.errors import RotaError

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-import msgspec
-
+from rota.core import reports
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch, Taker
+from rota.core.reports import Rules
 from rota.engines.base import Engine
 from rota.model import policy, protocol
-from rota.model.clock import SECOND, Clock, seconds
+from rota.model.clock import SECOND, Clock
 from rota.model.errors import BadInput, StaleLease
 from rota.model.job import Applied, Beat, Claimed, Job, LogLine, Outcome, State
 from rota.model.protocol import Answer, Ending, Lease, Stop, Work
-from rota.model.spec import NAME, NAME_RULE, parse_time
+from rota.model.spec import parse_time
 
 Transport = Literal["socket", "poll", "inside"]
 
@@ -26,20 +24,6 @@ STALE = "The lease is no longer this job's; the report changed nothing."
 INSIDE = "inside-"
 """Ids of workers inside a server begin with this: with the server they are gone for certain."""
 LEVELS = ("debug", "info", "warning", "error", "critical")
-
-_encode = msgspec.json.Encoder().encode
-
-
-class Rules(msgspec.Struct, frozen=True):
-    """Times in microseconds, sizes in bytes."""
-
-    lease: int = 15 * SECOND
-    beat: int = 5 * SECOND
-    socket_grace: int = 3 * SECOND
-    result_bytes: int = 1024 * 1024
-    error_bytes: int = 64 * 1024
-    log_lines: int = 10_000
-    line_bytes: int = 8 * 1024
 
 
 class Worker:
@@ -89,7 +73,7 @@ class Workers:
         """A worker that jobs are pushed to. Jobs it still holds from before are its own again, or it is told
         to stop.
         """
-        check_worker(hello.worker, hello.queues, hello.types, hello.slots)
+        reports.check_worker(hello.worker, hello.queues, hello.types, hello.slots)
         now = self._clock.now()
         worker = Worker(hello, transport, now)
         worker.stop, worker.drain = stop, drain
@@ -106,7 +90,7 @@ class Workers:
         def take(jobs: list[Claimed]) -> None:
             for job in jobs:
                 worker.taken.add((job.id, job.lease))
-            give([to_work(job) for job in jobs])
+            give([reports.to_work(job) for job in jobs])
 
         free = max(0, hello.slots - len(worker.taken))
         worker.taker = Taker(worker.id, hello.queues, hello.types, free, take)
@@ -145,7 +129,7 @@ class Workers:
         """Up to ``slots`` jobs, waiting at most ``wait`` seconds for the first. Cancelled: jobs go back
         untouched.
         """
-        check_worker(ask.worker, ask.queues, ask.types, ask.slots)
+        reports.check_worker(ask.worker, ask.queues, ask.types, ask.slots)
         if not 0 <= ask.wait <= 60:
             raise BadInput("wait must be 0 to 60 seconds.", code="invalid_wait", field="wait")
         worker = self._poller(ask.worker, ask)
@@ -180,14 +164,16 @@ class Workers:
             self._fetches.discard(got)
         worker.taken.update((job.id, job.lease) for job in jobs)
         worker.last_beat = self._clock.now()
-        return protocol.Fetched([to_work(job) for job in jobs], rules.lease / SECOND, rules.beat / SECOND)
+        return protocol.Fetched(
+            [reports.to_work(job) for job in jobs], rules.lease / SECOND, rules.beat / SECOND
+        )
 
     async def finish(self, worker_id: str, endings: Sequence[Ending]) -> list[Answer]:
         """What became of jobs; one answer per ending, in order."""
         now = self._clock.now()
         unlucky = [ending.id for ending in endings if ending.end in ("failed", "timeout")]
         jobs = {job.id: job for job in await self._engine.get(unlucky)} if unlucky else {}
-        outcomes = [self._outcome(ending, jobs.get(ending.id), now) for ending in endings]
+        outcomes = [reports.outcome(ending, jobs.get(ending.id), self.rules, now) for ending in endings]
         call = self._engine.finish(outcomes, now)
         worker = self.roster.get(worker_id)
         if worker is not None:
@@ -218,7 +204,7 @@ class Workers:
         if worker is not None:
             worker.last_beat = now
         beats = {(lease.id, lease.lease): None for lease in leases} | {
-            (one.id, one.lease): _progress(one) for one in progress
+            (one.id, one.lease): reports.progress(one) for one in progress
         }
         if not beats:
             return []
@@ -308,121 +294,3 @@ class Workers:
         self._bus.tell(applied)
         if pending:
             self._dispatch.wake(pending)
-
-    def _outcome(self, ending: Ending, job: Job | None, now: int) -> Outcome:
-        delay = None if ending.delay is None else seconds(min(max(ending.delay, 0.0), 1e9))
-        match ending.end:
-            case "done":
-                return self._done(ending, job, now)
-            case "snoozed":
-                return policy.snoozed(ending.id, ending.lease, delay or 0, now)
-            case "released":
-                return policy.released(ending.id, ending.lease, now)
-            case "cancelled":
-                return Outcome(
-                    id=ending.id,
-                    lease=ending.lease,
-                    state=State.CANCELLED,
-                    end="cancelled",
-                    reason="cancelled",
-                )
-            case _:
-                error = _encode(
-                    self._cut(ending.error or protocol.Error("Error", "The worker gave no error."))
-                )
-                running = running_of(job, ending.id, ending.lease)
-                return policy.failed(running, error, now, end=ending.end, retry=ending.retry, delay=delay)
-
-    def _done(self, ending: Ending, job: Job | None, now: int) -> Outcome:
-        result, content_type = None, None
-        if ending.result_base64 is not None:
-            content_type = ending.content_type or "application/octet-stream"
-            try:
-                result = base64.b64decode(ending.result_base64, validate=True)
-            except (binascii.Error, ValueError):
-                return self._rejected(ending, job, "The result is not base64.", now)
-        elif not isinstance(ending.result, msgspec.UnsetType):
-            result = bytes(ending.result)
-            if result == b"null":
-                result = None
-        if result is not None and len(result) > self.rules.result_bytes:
-            return self._rejected(
-                ending,
-                job,
-                f"The result has {len(result)} bytes; this server keeps at most {self.rules.result_bytes}.",
-                now,
-            )
-        return Outcome(
-            id=ending.id,
-            lease=ending.lease,
-            state=State.DONE,
-            end="done",
-            result=result,
-            content_type=content_type,
-        )
-
-    def _rejected(self, ending: Ending, job: Job | None, why: str, now: int) -> Outcome:
-        error = _encode(protocol.Error("ResultRejected", why))
-        return policy.failed(running_of(job, ending.id, ending.lease), error, now, retry=False)
-
-    def _cut(self, error: protocol.Error) -> protocol.Error:
-        most = self.rules.error_bytes
-        return protocol.Error(
-            error.type[:200],
-            error.message[: most // 4],
-            None if error.traceback is None else error.traceback[-most:],
-        )
-
-
-def to_work(job: Claimed) -> Work:
-    """A claimed job as a worker sees it."""
-    json = job.content_type is None
-    return Work(
-        job.id,
-        job.lease,
-        job.type,
-        job.queue,
-        job.attempt,
-        job.max_attempts,
-        msgspec.Raw(job.payload) if json else msgspec.UNSET,
-        None if json else base64.b64encode(job.payload).decode(),
-        job.content_type,
-        job.headers,
-        None if job.timeout is None else job.timeout / SECOND,
-    )
-
-
-def running_of(job: Job | None, id: str, lease: int) -> policy.Running:
-    """What the rules need. Where the job is unknown or has moved on, the lease guard will refuse the outcome
-    anyway.
-    """
-    if job is None:
-        return policy.Running(id, lease, 1, 1, 0, None, False)
-    return policy.Running(
-        id, lease, job.attempt, job.max_attempts, job.losses, job.retry, job.cancel_requested
-    )
-
-
-def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | None, slots: int) -> None:
-    """BadInput unless a worker introduces itself properly."""
-    if not 1 <= len(worker) <= 200 or not worker.isprintable():
-        raise BadInput(
-            "worker must have 1 to 200 printable characters.", code="invalid_worker", field="worker"
-        )
-    if not 1 <= len(queues) <= 100:
-        raise BadInput("queues must name 1 to 100 queues.", code="invalid_queues", field="queues")
-    for queue in queues:
-        if NAME.fullmatch(queue) is None:
-            raise BadInput(
-                f"A queue's name is {NAME_RULE}, not {queue[:100]!r}.", code="invalid_queues", field="queues"
-            )
-    if types is not None and len(types) > 10_000:
-        raise BadInput("types may name at most 10000 types.", code="invalid_types", field="types")
-    if not 1 <= slots <= 10_000:
-        raise BadInput("slots must be 1 to 10000.", code="invalid_slots", field="slots")
-
-
-def _progress(one: protocol.Progress) -> bytes:
-    if not 0 <= one.value <= 1:
-        raise BadInput("progress must be between 0 and 1.", code="invalid_progress", field="value")
-    return _encode({"value": one.value, "message": one.message[:1000] if one.message else None})

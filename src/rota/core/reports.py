@@ -1,0 +1,152 @@
+"""Between workers' reports and what the engine is told: pure, one report at a time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+import msgspec
+
+from rota.model import policy, protocol
+from rota.model.clock import SECOND, seconds
+from rota.model.errors import BadInput
+from rota.model.job import Claimed, Job, Outcome, State
+from rota.model.protocol import Ending, Work
+from rota.model.spec import NAME, NAME_RULE
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """Times in microseconds, sizes in bytes."""
+
+    lease: int = 15 * SECOND
+    beat: int = 5 * SECOND
+    socket_grace: int = 3 * SECOND
+    result_bytes: int = 1024 * 1024
+    error_bytes: int = 64 * 1024
+    log_lines: int = 10_000
+    line_bytes: int = 8 * 1024
+
+
+def outcome(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
+    """What becomes of a job by its worker's word. ``job``: as the store knows it; needed for failures."""
+    delay = None if ending.delay is None else seconds(min(max(ending.delay, 0.0), 1e9))
+    match ending.end:
+        case "done":
+            return _done(ending, job, rules, now)
+        case "snoozed":
+            return policy.snoozed(ending.id, ending.lease, delay or 0, now)
+        case "released":
+            return policy.released(ending.id, ending.lease, now)
+        case "cancelled":
+            return Outcome(
+                id=ending.id,
+                lease=ending.lease,
+                state=State.CANCELLED,
+                end="cancelled",
+                reason="cancelled",
+            )
+        case _:
+            error = _encode(
+                _cut(ending.error or protocol.Error("Error", "The worker gave no error."), rules.error_bytes)
+            )
+            running = running_of(job, ending.id, ending.lease)
+            return policy.failed(running, error, now, end=ending.end, retry=ending.retry, delay=delay)
+
+
+def to_work(job: Claimed) -> Work:
+    """A claimed job as a worker sees it."""
+    json = job.content_type is None
+    return Work(
+        job.id,
+        job.lease,
+        job.type,
+        job.queue,
+        job.attempt,
+        job.max_attempts,
+        msgspec.Raw(job.payload) if json else msgspec.UNSET,
+        None if json else base64.b64encode(job.payload).decode(),
+        job.content_type,
+        job.headers,
+        None if job.timeout is None else job.timeout / SECOND,
+    )
+
+
+def running_of(job: Job | None, id: str, lease: int) -> policy.Running:
+    """What the rules need. Where the job is unknown or has moved on, the lease guard will refuse the outcome
+    anyway.
+    """
+    if job is None:
+        return policy.Running(id, lease, 1, 1, 0, None, False)
+    return policy.Running(
+        id, lease, job.attempt, job.max_attempts, job.losses, job.retry, job.cancel_requested
+    )
+
+
+def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | None, slots: int) -> None:
+    """BadInput unless a worker introduces itself properly."""
+    if not 1 <= len(worker) <= 200 or not worker.isprintable():
+        raise BadInput(
+            "worker must have 1 to 200 printable characters.", code="invalid_worker", field="worker"
+        )
+    if not 1 <= len(queues) <= 100:
+        raise BadInput("queues must name 1 to 100 queues.", code="invalid_queues", field="queues")
+    for queue in queues:
+        if NAME.fullmatch(queue) is None:
+            raise BadInput(
+                f"A queue's name is {NAME_RULE}, not {queue[:100]!r}.", code="invalid_queues", field="queues"
+            )
+    if types is not None and len(types) > 10_000:
+        raise BadInput("types may name at most 10000 types.", code="invalid_types", field="types")
+    if not 1 <= slots <= 10_000:
+        raise BadInput("slots must be 1 to 10000.", code="invalid_slots", field="slots")
+
+
+def progress(one: protocol.Progress) -> bytes:
+    """Progress as it is kept; BadInput when it is out of bounds."""
+    if not 0 <= one.value <= 1:
+        raise BadInput("progress must be between 0 and 1.", code="invalid_progress", field="value")
+    return _encode({"value": one.value, "message": one.message[:1000] if one.message else None})
+
+
+def _done(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
+    result, content_type = None, None
+    if ending.result_base64 is not None:
+        content_type = ending.content_type or "application/octet-stream"
+        try:
+            result = base64.b64decode(ending.result_base64, validate=True)
+        except (binascii.Error, ValueError):
+            return _rejected(ending, job, "The result is not base64.", now)
+    elif not isinstance(ending.result, msgspec.UnsetType):
+        result = bytes(ending.result)
+        if result == b"null":
+            result = None
+    if result is not None and len(result) > rules.result_bytes:
+        return _rejected(
+            ending,
+            job,
+            f"The result has {len(result)} bytes; this server keeps at most {rules.result_bytes}.",
+            now,
+        )
+    return Outcome(
+        id=ending.id,
+        lease=ending.lease,
+        state=State.DONE,
+        end="done",
+        result=result,
+        content_type=content_type,
+    )
+
+
+def _rejected(ending: Ending, job: Job | None, why: str, now: int) -> Outcome:
+    error = _encode(protocol.Error("ResultRejected", why))
+    return policy.failed(running_of(job, ending.id, ending.lease), error, now, retry=False)
+
+
+def _cut(error: protocol.Error, most: int) -> protocol.Error:
+    return protocol.Error(
+        error.type[:200],
+        error.message[: most // 4],
+        None if error.traceback is None else error.traceback[-most:],
+    )
