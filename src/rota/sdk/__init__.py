@@ -1,0 +1,1 @@
+"""What programs use: tasks, clients and the worker. Imports nothing of the server."""

@@ -1,0 +1,284 @@
+"""Two clients over one description of each call (:mod:`rota.sdk.calls`): one blocks, the other is awaited.
+
+Connections are kept open and shared; a :class:`Client` may be used from many threads. Failures are
+:mod:`rota.model.errors`. Requests that can safely be repeated are, a few times with growing pauses, when
+the connection breaks or the server answers 503; an enqueue carries an idempotency key to that end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from types import TracebackType
+from typing import Any, TypeVar, Unpack
+
+import httpx2
+
+from rota.model.spec import JobSpec
+from rota.sdk import calls
+from rota.sdk.answers import Blob, Created, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
+from rota.sdk.calls import Call, Filters
+from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, split
+
+T = TypeVar("T")
+
+
+class Client:
+    """The REST interface, blocking."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, retries: int = RETRIES) -> None:
+        self._transport = Transport(url, token, retries=retries)
+        self._http = httpx2.Client(**self._transport.options())
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._transport.url
+
+    def send(self, call: Call[T]) -> T:
+        """Carry out a call and read its answer."""
+        request = self._transport.request(call)
+        tries = 1
+        while True:
+            try:
+                answer = answer_of(self._http.request(**request))
+                if answer.status < 400:
+                    return call.read(answer)
+                pause = self._transport.pause(call, tries, answer)
+            except httpx2.TransportError as error:
+                pause = self._transport.pause(call, tries, error)
+            time.sleep(pause)
+            tries += 1
+
+    def enqueue(self, job: JobSpec, *, idempotency_key: str | None = None) -> Created:
+        """Store a job (see :func:`rota.job`). When this returns, the job is on stable storage."""
+        return self.send(calls.enqueue(job, key_for(job, idempotency_key)))
+
+    def enqueue_many(self, jobs: Iterable[JobSpec], *, idempotency_key: str | None = None) -> list[Created]:
+        """Store jobs, in order. Up to 10,000 (and 16 MB) go in one request, which is stored wholly or not at
+        all; more are split into several requests, sent one after the other, and a failure leaves the earlier
+        ones stored.
+        """
+        return [kept for call in split(jobs, idempotency_key) for kept in self.send(call)]
+
+    def run(self, job: JobSpec, wait: float = 30.0, *, idempotency_key: str | None = None) -> JobInfo:
+        """Store a job and wait up to ``wait`` seconds for its end; look at ``state`` of what comes back."""
+        return self.send(calls.enqueue_and_wait(job, key_for(job, idempotency_key), wait))
+
+    def job(self, id: str) -> JobInfo:
+        """One job, whole, with its attempts."""
+        return self.send(calls.job(id))
+
+    def jobs(self, **filters: Unpack[Filters]) -> JobPage:
+        """A page of jobs, newest first; filters: state, queue, type, tag,
+        worker, since, until, q, cursor, limit."""
+        return self.send(calls.jobs(**filters))
+
+    def all_jobs(self, **filters: Unpack[Filters]) -> Iterator[JobInfo]:
+        """All jobs that match, page by page."""
+        page = self.jobs(**filters)
+        yield from page.jobs
+        while page.cursor is not None:
+            page = self.jobs(**(filters | {"cursor": page.cursor}))
+            yield from page.jobs
+
+    def result(self, id: str, wait: float = 0.0) -> Blob:
+        """The raw result. ``state`` is given when the job has not ended within ``wait`` seconds."""
+        return self.send(calls.result(id, wait))
+
+    def logs(self, id: str, after: int = 0, limit: int | None = None) -> LogPage:
+        """Lines that the job's handler wrote, from number ``after`` + 1."""
+        return self.send(calls.logs(id, after, limit))
+
+    def cancel(self, id: str) -> JobInfo:
+        """End a waiting job, ask a running one to stop."""
+        return self.send(calls.cancel(id))
+
+    def retry(self, id: str) -> JobInfo:
+        """Run an ended job again."""
+        return self.send(calls.retry(id))
+
+    def run_now(self, id: str) -> JobInfo:
+        """Make a scheduled job pending."""
+        return self.send(calls.run_now(id))
+
+    def delete(self, id: str) -> None:
+        """Remove a job that is not running."""
+        self.send(calls.delete(id))
+
+    def queues(self) -> list[QueueInfo]:
+        """All queues with their depths."""
+        return self.send(calls.queues())
+
+    def pause(self, queue: str) -> QueueInfo:
+        """Hand out no more jobs of a queue."""
+        return self.send(calls.pause(queue))
+
+    def resume(self, queue: str) -> QueueInfo:
+        """Hand out its jobs again."""
+        return self.send(calls.resume(queue))
+
+    def clear(self, queue: str) -> int:
+        """Delete a queue's pending and scheduled jobs; how many they were."""
+        return self.send(calls.clear(queue))
+
+    def workers(self) -> list[WorkerInfo]:
+        """Connected workers."""
+        return self.send(calls.workers())
+
+    def drain_worker(self, worker: str) -> WorkerInfo:
+        """Ask a worker to finish what it has and leave."""
+        return self.send(calls.drain_worker(worker))
+
+    def stats(self) -> dict[str, Any]:
+        """Counters of the server."""
+        return self.send(calls.stats())
+
+    def health(self) -> dict[str, Any]:
+        """How the server is."""
+        return self.send(calls.health())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The REST interface, awaited. Belongs to the event loop it was first used on."""
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, retries: int = RETRIES) -> None:
+        self._transport = Transport(url, token, retries=retries)
+        self._http = httpx2.AsyncClient(**self._transport.options())
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self._transport.url
+
+    async def send(self, call: Call[T]) -> T:
+        """Carry out a call and read its answer."""
+        request = self._transport.request(call)
+        tries = 1
+        while True:
+            try:
+                answer = answer_of(await self._http.request(**request))
+                if answer.status < 400:
+                    return call.read(answer)
+                pause = self._transport.pause(call, tries, answer)
+            except httpx2.TransportError as error:
+                pause = self._transport.pause(call, tries, error)
+            await asyncio.sleep(pause)
+            tries += 1
+
+    async def enqueue(self, job: JobSpec, *, idempotency_key: str | None = None) -> Created:
+        """As :meth:`Client.enqueue`."""
+        return await self.send(calls.enqueue(job, key_for(job, idempotency_key)))
+
+    async def enqueue_many(
+        self, jobs: Iterable[JobSpec], *, idempotency_key: str | None = None
+    ) -> list[Created]:
+        """As :meth:`Client.enqueue_many`: more than 10,000 jobs go in several requests."""
+        kept: list[Created] = []
+        for call in split(jobs, idempotency_key):
+            part: list[Created] = await self.send(call)
+            kept += part
+        return kept
+
+    async def run(self, job: JobSpec, wait: float = 30.0, *, idempotency_key: str | None = None) -> JobInfo:
+        """As :meth:`Client.run`."""
+        return await self.send(calls.enqueue_and_wait(job, key_for(job, idempotency_key), wait))
+
+    async def job(self, id: str) -> JobInfo:
+        """As :meth:`Client.job`."""
+        return await self.send(calls.job(id))
+
+    async def jobs(self, **filters: Unpack[Filters]) -> JobPage:
+        """As :meth:`Client.jobs`."""
+        return await self.send(calls.jobs(**filters))
+
+    async def all_jobs(self, **filters: Unpack[Filters]) -> AsyncIterator[JobInfo]:
+        """As :meth:`Client.all_jobs`."""
+        page = await self.jobs(**filters)
+        for job in page.jobs:
+            yield job
+        while page.cursor is not None:
+            page = await self.jobs(**(filters | {"cursor": page.cursor}))
+            for job in page.jobs:
+                yield job
+
+    async def result(self, id: str, wait: float = 0.0) -> Blob:
+        """As :meth:`Client.result`."""
+        return await self.send(calls.result(id, wait))
+
+    async def logs(self, id: str, after: int = 0, limit: int | None = None) -> LogPage:
+        """As :meth:`Client.logs`."""
+        return await self.send(calls.logs(id, after, limit))
+
+    async def cancel(self, id: str) -> JobInfo:
+        """As :meth:`Client.cancel`."""
+        return await self.send(calls.cancel(id))
+
+    async def retry(self, id: str) -> JobInfo:
+        """As :meth:`Client.retry`."""
+        return await self.send(calls.retry(id))
+
+    async def run_now(self, id: str) -> JobInfo:
+        """As :meth:`Client.run_now`."""
+        return await self.send(calls.run_now(id))
+
+    async def delete(self, id: str) -> None:
+        """As :meth:`Client.delete`."""
+        await self.send(calls.delete(id))
+
+    async def queues(self) -> list[QueueInfo]:
+        """As :meth:`Client.queues`."""
+        return await self.send(calls.queues())
+
+    async def pause(self, queue: str) -> QueueInfo:
+        """As :meth:`Client.pause`."""
+        return await self.send(calls.pause(queue))
+
+    async def resume(self, queue: str) -> QueueInfo:
+        """As :meth:`Client.resume`."""
+        return await self.send(calls.resume(queue))
+
+    async def clear(self, queue: str) -> int:
+        """As :meth:`Client.clear`."""
+        return await self.send(calls.clear(queue))
+
+    async def workers(self) -> list[WorkerInfo]:
+        """As :meth:`Client.workers`."""
+        return await self.send(calls.workers())
+
+    async def drain_worker(self, worker: str) -> WorkerInfo:
+        """As :meth:`Client.drain_worker`."""
+        return await self.send(calls.drain_worker(worker))
+
+    async def stats(self) -> dict[str, Any]:
+        """As :meth:`Client.stats`."""
+        return await self.send(calls.stats())
+
+    async def health(self) -> dict[str, Any]:
+        """As :meth:`Client.health`."""
+        return await self.send(calls.health())
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

@@ -1,0 +1,158 @@
+"""What both clients share: address, credentials, when to try again, and how a failure is told."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import httpx2
+import msgspec
+
+from rota.model.errors import Unavailable
+from rota.model.protocol import MAX_FRAME
+from rota.model.spec import MAX_JOBS, JobSpec
+from rota.sdk import calls
+from rota.sdk.address import find_token, find_url, is_loopback
+from rota.sdk.answers import Created
+from rota.sdk.calls import JSON, Answer, Call
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+RETRIES = 4
+MAX_PAUSE = 5.0
+
+_BODY = MAX_FRAME - 64 * 1024
+_json = msgspec.json.Encoder()
+
+
+class Transport:
+    """Where the server is and how to speak to it.
+
+    ``url`` is the argument, else ``ROTA_URL``, else http://127.0.0.1:8080; ``token`` the argument, else
+    ``ROTA_TOKEN``, else what the file ``ROTA_TOKEN_FILE`` holds. BadConfig when one of them cannot be used.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, retries: int = RETRIES) -> None:
+        self.url = find_url(url)
+        self.token = find_token(token)
+        self.retries = retries
+
+    def options(self) -> dict[str, Any]:
+        """Arguments for either httpx2 client."""
+        headers = {"User-Agent": "rota-sdk", "Accept": "application/json"}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        return {
+            "headers": headers,
+            "limits": _LIMITS,
+            # Proxies from the environment are for the world outside of this machine.
+            "trust_env": not is_loopback(self.url),
+            # Reading the machine's certificates takes 40 ms; plain HTTP has no use for them.
+            "verify": self.url.startswith("https:"),
+        }
+
+    def request(self, call: Call[Any]) -> dict[str, Any]:
+        """Arguments for ``request`` of either httpx2 client."""
+        headers = dict(call.headers)
+        if call.body is not None:
+            headers["Content-Type"] = JSON
+        return {
+            "method": call.method,
+            "url": self.url + call.path,
+            "content": call.body,
+            "headers": headers,
+            "timeout": httpx2.Timeout(ANSWER_SECONDS + call.wait, connect=CONNECT_SECONDS),
+        }
+
+    def pause(self, call: Call[Any], tries: int, failure: httpx2.TransportError | Answer) -> float:
+        """Seconds before the next try, or raise what ``failure`` means when there should be none.
+
+        A connection that was never made can always be tried again; a request that may have been carried out
+        (the answer was lost, 503) only when doing it twice does no harm.
+        """
+        if isinstance(failure, Answer):
+            if failure.status != 503 or not call.again or tries > self.retries:
+                raise calls.error_of(failure)
+            asked = failure.retry_after or ""
+            if asked.isdecimal():
+                return min(float(asked), MAX_PAUSE)
+        else:
+            unsent = isinstance(failure, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+            late = isinstance(failure, httpx2.ReadTimeout)
+            if tries > self.retries or late or not (unsent or call.again):
+                raise self.unreachable(failure) from failure
+        return random.uniform(0.5, 1.0) * min(0.1 * 2.0 ** (tries - 1), MAX_PAUSE)
+
+    def unreachable(self, failure: Exception) -> Unavailable:
+        """The error for a server that does not answer at all."""
+        if isinstance(failure, httpx2.ReadTimeout):
+            return Unavailable(f"The Rota server at {self.url} did not answer in time.", code="timeout")
+        why = str(failure) or type(failure).__name__
+        return Unavailable(
+            f"No Rota server answers at {self.url} ({why}). Start one with `rota serve`, or name "
+            "another with ROTA_URL.",
+            code="unreachable",
+        )
+
+
+def answer_of(response: httpx2.Response) -> Answer:
+    """An httpx2 response as the value that calls read."""
+    return Answer(
+        response.status_code,
+        response.headers.get("content-type", ""),
+        response.content,
+        response.headers.get("retry-after"),
+    )
+
+
+def new_key() -> str:
+    """An idempotency key for a request whose caller gave none."""
+    return uuid.uuid4().hex
+
+
+def key_for(spec: JobSpec, key: str | None) -> str | None:
+    """The Idempotency-Key of a request with this one job; None when the job has its own."""
+    return key if spec.idempotency_key is not None else key or new_key()
+
+
+def split(specs: Iterable[JobSpec], key: str | None) -> Iterator[Call[list[Created]]]:
+    """Requests for any number of jobs, each within what a server takes at once.
+
+    Every job gets a key, so that a repeated request makes no second one: its own, the request's, or a new
+    one.
+    """
+    part: list[msgspec.Raw] = []
+    size = number = 0
+    keyed = list(specs)
+    own = any(spec.idempotency_key is not None for spec in keyed)
+    if own:
+        if key is not None:
+            raise ValueError("Give idempotency_key for the request or in the jobs, not both.")
+        keyed = [
+            spec
+            if spec.idempotency_key is not None
+            else msgspec.structs.replace(spec, idempotency_key=new_key())
+            for spec in keyed
+        ]
+    for spec in keyed:
+        text = _json.encode(spec)
+        if part and (len(part) == MAX_JOBS or size + len(text) > _BODY):
+            yield _request(part, key, number, own)
+            part, size, number = [], 0, number + 1
+        part.append(msgspec.Raw(text))
+        size += len(text) + 1
+    if part:
+        yield _request(part, key, number, own)
+
+
+def _request(part: Sequence[msgspec.Raw], key: str | None, number: int, own: bool) -> Call[list[Created]]:
+    if own:
+        return calls.enqueue_many(part, None)
+    if key is None:
+        return calls.enqueue_many(part, new_key())
+    return calls.enqueue_many(part, key if number == 0 else f"{key}/{number}")
+
+
+_LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)
