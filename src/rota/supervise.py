@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 log = logging.getLogger("rota.supervise")
 
 UNUSABLE = 2
 """Exit status of a worker that cannot run as it was told: starting it again would not help."""
+PARENT = "ROTA_SUPERVISOR"
+"""Tells a child the process that started it, and how many of its kind were started before it."""
 SLOWEST = 30.0
 STEADY = 10.0
 
@@ -27,14 +31,19 @@ async def run(
 ) -> None:
     """Keep one process per command running until ``stop``; then SIGTERM, and SIGKILL after ``grace`` seconds.
 
-    Raises Unusable when a child cannot run at all.
+    Raises Unusable, with the last word of the command, when a child cannot run at all.
     """
+    siblings: Counter[str] = Counter()
     try:
         async with asyncio.TaskGroup() as group:
             for command in commands:
-                group.create_task(_keep(command, env, stop, grace))
-    except* Unusable as group_error:
-        raise Unusable(str(group_error.exceptions[0])) from None
+                told = {**env, PARENT: f"{os.getpid()}:{siblings[command[-1]]}"}
+                siblings[command[-1]] += 1
+                group.create_task(_keep(command, told, stop, grace))
+    except ExceptionGroup as errors:
+        if (unusable := errors.subgroup(Unusable)) is not None:
+            raise Unusable(str(unusable.exceptions[0])) from None
+        raise
 
 
 def python(*arguments: str) -> list[str]:
@@ -42,13 +51,30 @@ def python(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "rota", *arguments]
 
 
+def die_with_parent() -> int:
+    """In a child: have the system send SIGTERM when the supervisor ends, however it ends (Linux).
+
+    Answers how many of its kind were started before it; 0 also for a process that nobody supervises.
+    """
+    parent, _, before = os.environ.pop(PARENT, "").partition(":")
+    if not parent:
+        return 0
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM, 0, 0, 0)
+        if str(os.getppid()) != parent:
+            # It ended before it could be watched.
+            os.kill(os.getpid(), signal.SIGTERM)
+    return int(before)
+
+
 async def _keep(command: Sequence[str], env: Mapping[str, str], stop: asyncio.Event, grace: float) -> None:
     loop = asyncio.get_running_loop()
     delay = 0.2
     while not stop.is_set():
-        # A group of its own: Ctrl-C in the terminal must reach the children through us, in order.
+        # A session of its own: Ctrl-C in the terminal must reach the children through us, in order.
         child = await asyncio.create_subprocess_exec(
-            *command, env={**os.environ, **env}, stdin=asyncio.subprocess.DEVNULL, process_group=0
+            *command, env={**os.environ, **env}, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
         )
         started = loop.time()
         try:
@@ -60,7 +86,7 @@ async def _keep(command: Sequence[str], env: Mapping[str, str], stop: asyncio.Ev
         if stop.is_set():
             return
         if status == UNUSABLE:
-            raise Unusable(" ".join(command[-2:]))
+            raise Unusable(command[-1])
         delay = 0.2 if loop.time() - started > STEADY else min(delay * 2, SLOWEST)
         log.warning("worker process ended; starting another", extra={"status": status, "delay": delay})
         with contextlib.suppress(TimeoutError):

@@ -1,0 +1,158 @@
+"""``rota serve`` and ``rota check``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rota.commands import output
+from rota.commands.common import MISUSED, as_json, json_option
+from rota.commands.output import Column
+
+if TYPE_CHECKING:
+    from rota.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_FILE = "rota.yaml"
+
+_FLAGS = (
+    click.option(
+        "--config",
+        metavar="FILE",
+        help=f"Settings in YAML. [ROTA_CONFIG, else {DEFAULT_FILE} if there is one]",
+    ),
+    click.option("--listen", metavar="HOST:PORT", help="Where to listen. [127.0.0.1:8080]"),
+    click.option("--store", metavar="URL", help="Where jobs are kept. [sqlite:///rota.db, in this folder]"),
+    click.option(
+        "--token-file", metavar="FILE", help="A file with the token that every request has to show."
+    ),
+    click.option(
+        "--insecure", is_flag=True, default=None, help="Listen beyond this machine without a token."
+    ),
+    click.option(
+        "--work",
+        metavar="MODULE:APP",
+        multiple=True,
+        help="Run the tasks of this program, too; may be given again.",
+    ),
+    click.option("--processes", metavar="N", help="Processes for each --work. [1]"),
+    click.option("--slots", metavar="N", help="Jobs that each of them runs at once. [10]"),
+    click.option("--grace", metavar="TIME", help="How long running jobs may go on once it is to stop. [30s]"),
+    click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [info]"),
+    click.option("--log-format", metavar="FORMAT", help="json, text or auto: text on a terminal. [auto]"),
+)
+
+
+def settings_options(command: F) -> F:
+    """The flags of the server, in this order."""
+    for option in reversed(_FLAGS):
+        command = option(command)
+    return command
+
+
+@click.command()
+@settings_options
+def serve(config: str | None, **flags: Any) -> None:
+    """Run the server, with its built-in handlers and, with --work, your own tasks.
+
+    Every flag is also a variable (ROTA_LISTEN, ...) and a key of the YAML file; there are more settings than
+    flags, see 'rota check'. SIGTERM or Ctrl-C lets running jobs finish (see --grace), a second one ends
+    at once.
+    """
+    settings = _load(config, flags)
+    from rota import app, logs
+
+    secrets = [one.reveal() for one in (settings.token, settings.handlers.email.password) if one is not None]
+    logs.setup(settings.log_level, settings.log_format, secrets=secrets)
+    # The worker processes log as their server does.
+    os.environ.update(ROTA_LOG_LEVEL=settings.log_level, ROTA_LOG_FORMAT=settings.log_format)
+    if settings.log_format != "json" and sys.stderr is not None and sys.stderr.isatty():
+        logging.getLogger("rota").addHandler(_Banner(settings))
+    try:
+        status = app.main(settings)
+    finally:
+        logs.shutdown()
+    click.get_current_context().exit(status)
+
+
+@click.command()
+@settings_options
+@json_option
+def check(config: str | None, **flags: Any) -> None:
+    """Read the configuration as 'serve' would, start nothing, and print every setting with the place it comes
+    from.
+
+    With faults in it, all of them are printed, and the status is 2.
+    """
+    from rota.model.errors import BadConfig
+
+    try:
+        settings = _load(config, flags)
+    except BadConfig as error:
+        if not as_json():
+            raise
+        _json({"complaints": error.complaints})
+        raise click.exceptions.Exit(MISUSED) from None
+    from rota.config import describe
+
+    shown = describe(settings)
+    if as_json():
+        _json({"settings": [{"key": one.key, "value": one.value, "origin": one.origin} for one in shown]})
+        return
+    columns = [Column("SETTING", whole=True), Column("VALUE", whole=True), Column("FROM", whole=True)]
+    output.table(columns, [(one.key, one.text, one.origin) for one in shown])
+
+
+class _Banner(logging.Handler):
+    """Greets whoever started the server by hand, once it listens."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(logging.INFO)
+        self._settings = settings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == "listening":
+            from rota import logs
+
+            logs.flush()
+            output.note(_greeting(self._settings, record.__dict__["url"], record.__dict__["store"]))
+
+
+def _greeting(settings: Settings, url: str, store: str) -> str:
+    from rota import __version__
+    from rota.sdk.address import DEFAULT_URL
+
+    where = "" if url == DEFAULT_URL else f" --url {shlex.quote(url)}"
+    token = "" if settings.token is None else "  (with ROTA_TOKEN set; every request needs the token)\n"
+    example = "enqueue sleep '{\"ms\": 500}' --wait 5"
+    if "sleep" not in settings.handlers.active or "default" not in settings.handlers.queues:
+        example = "enqueue TYPE PAYLOAD"
+    return (
+        f"\n  Rota {__version__} listens on {url} and keeps its jobs in {store}\n\n"
+        f"  Hand over a job:   rota {example}{where}\n"
+        f"  See all jobs:      rota jobs list{where}\n"
+        f"{token}"
+        f"  Stop:              Ctrl-C; running jobs get {output.span(settings.grace)} to finish\n"
+    )
+
+
+def _load(config: str | None, flags: dict[str, Any]) -> Settings:
+    from rota.config import load
+
+    if config is None and not os.environ.get("ROTA_CONFIG") and Path(DEFAULT_FILE).is_file():
+        config = DEFAULT_FILE
+    return load(config, os.environ, flags)
+
+
+def _json(shape: object) -> None:
+    import msgspec
+
+    output.document(msgspec.json.encode(shape))

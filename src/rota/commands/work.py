@@ -1,0 +1,235 @@
+"""``rota work``: a program's tasks, in this process or in several."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from rota.commands.common import Misused, Span, given_token, given_url, server_options
+
+if TYPE_CHECKING:
+    from rota.sdk.app import App
+    from rota.sdk.worker import Worker
+
+log = logging.getLogger("rota.work")
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+AT_ONCE = 1.0
+"""Seconds after the second signal in which jobs are handed back."""
+PATIENCE = 3.0
+"""Seconds that a process leaves to the first of several to say what is wrong with all of them."""
+LEAVE = 3.0
+"""Seconds that threads and exit hooks get at the end."""
+
+
+@click.command()
+@click.argument("target", metavar="MODULE:APP")
+@click.option("--slots", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Jobs at once.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Processes with so many slots each.",
+)
+@click.option(
+    "--queues",
+    metavar="A,B",
+    envvar="ROTA_QUEUES",
+    help="Take jobs from these queues, the first ones first. [ROTA_QUEUES, else those the tasks name]",
+)
+@click.option("--poll", is_flag=True, help="Fetch jobs by plain HTTP, where a WebSocket cannot pass.")
+@click.option(
+    "--grace",
+    type=Span(),
+    default="30s",
+    show_default=True,
+    help="How long running jobs may go on at the end.",
+)
+@click.option(
+    "--name", metavar="NAME", envvar="ROTA_NAME", help="What people see. [ROTA_NAME, else HOST:PID]"
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    envvar="ROTA_LOG_LEVEL",
+)
+@click.option(
+    "--log-format", type=click.Choice(["auto", "json", "text"]), default="auto", envvar="ROTA_LOG_FORMAT"
+)
+@server_options
+def work(
+    target: str,
+    slots: int,
+    processes: int,
+    queues: str | None,
+    poll: bool,
+    grace: float,
+    name: str | None,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Run the tasks of a program: APP is the rota.App in MODULE, which is looked for in this folder first.
+
+    A server that is away is waited for. SIGTERM or Ctrl-C takes no more jobs and lets the running ones finish
+    (see --grace); a second one hands them back at once.
+    """
+    from rota import logs, supervise
+    from rota.commands.load import check_target, load
+
+    siblings = supervise.die_with_parent()
+    check_target(target)
+    token = given_token() or os.environ.get("ROTA_TOKEN")
+    logs.setup(log_level, log_format, secrets=[token] if token else [])
+    status = 0
+    try:
+        _pass_on()
+        if processes > 1:
+            options = ["--slots", str(slots), "--grace", str(grace), *(["--poll"] if poll else [])]
+            options += [] if queues is None else ["--queues", queues]
+            os.environ.update(ROTA_LOG_LEVEL=log_level, ROTA_LOG_FORMAT=log_format)
+            status = asyncio.run(_supervise(target, options, processes, name, grace))
+        else:
+            try:
+                app = load(target)
+            except Misused:
+                if siblings:
+                    # Let the first one say it; it takes the others with it.
+                    time.sleep(PATIENCE)
+                raise
+            status = _run(app, target, slots, queues, poll, grace, name)
+    finally:
+        logs.shutdown()
+    click.get_current_context().exit(status)
+
+
+def _run(
+    app: App, target: str, slots: int, queues: str | None, poll: bool, grace: float, name: str | None
+) -> int:
+    import uvloop
+
+    from rota.model.errors import BadInput, Forbidden, Unauthorized
+    from rota.sdk.poll import PollSource
+    from rota.sdk.socket import SocketSource
+    from rota.sdk.worker import Worker
+
+    url, token = given_url() or app.url, given_token() or app.token
+    source = PollSource(url, token) if poll else SocketSource(url, token)
+    named = [one.strip() for one in (queues or "").split(",") if one.strip()]
+    worker = Worker(app, source, queues=named or None, slots=slots, grace=grace, name=name)
+    stopping = _Stopping(worker)
+    log.info(
+        "working",
+        extra={
+            "app": target,
+            "tasks": sorted(app.tasks),
+            "queues": worker.queues,
+            "slots": slots,
+            "pid": os.getpid(),
+        },
+    )
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    try:
+        with stopping:
+            runner.run(worker.run())
+    except (BadInput, Forbidden, Unauthorized) as error:
+        raise Misused(f"The server does not take this worker: {error.detail}") from None
+    finally:
+        # A handler's thread that does not end must not keep the process.
+        _end_within(LEAVE, stopping.status)
+        runner.close()
+    log.info("stopped")
+    return stopping.status
+
+
+class _Stopping:
+    """The first signal drains, the second hands back what runs, and in a second the process is gone.
+
+    Plain handlers, not the loop's: they also come through while a handler blocks the loop.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self.status = 0
+        self._worker = worker
+        self._signals = 0
+
+    def __enter__(self) -> None:
+        for number in SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def __exit__(self, *error: object) -> None:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+        if self._signals > 2:
+            os._exit(128 + number)
+        self._worker.drain()
+        if self._signals == 2:
+            self.status = 128 + number
+            _end_within(AT_ONCE, self.status)
+
+
+def _end_within(seconds: float, status: int) -> None:
+    """End the process after so long, unless it has ended by then."""
+
+    def end() -> None:
+        from rota import logs
+
+        logs.flush()
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+        os._exit(status)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+
+
+async def _supervise(target: str, options: list[str], processes: int, name: str | None, grace: float) -> int:
+    from rota import supervise
+    from rota.commands.load import missing
+
+    if told := missing(target):
+        raise Misused(told)
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            # The children hear of our end, and take it as their second signal.
+            os._exit(128 + number)
+        log.info("draining")
+        stop.set()
+
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    commands = [
+        supervise.python("work", *options, *([] if name is None else ["--name", f"{name}/{each}"]), target)
+        for each in range(1, processes + 1)
+    ]
+    try:
+        await supervise.run(commands, {}, stop, grace)
+    except supervise.Unusable:
+        return supervise.UNUSABLE
+    log.info("stopped")
+    return 0
+
+
+def _pass_on() -> None:
+    """What the flags say of the server is also for what the tasks enqueue, and for child processes."""
+    if (url := given_url()) is not None:
+        os.environ["ROTA_URL"] = url
+    if (token := given_token()) is not None:
+        os.environ["ROTA_TOKEN"] = token
