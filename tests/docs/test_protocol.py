@@ -39,7 +39,7 @@ def test_a_frame_of_the_page_is_a_frame_of_the_code(frame: dict[str, object]) ->
     if frame["op"] in {"hello", "finish", "beat", "log", "drain"}:
         kind = protocol.FromWorker
     text = json.dumps(frame).encode()
-    decoded = msgspec.json.decode(text, type=kind)  # type: ignore[call-overload]
+    decoded = msgspec.json.decode(text, type=kind)
     for name, value in frame.items():
         told = value[0] if isinstance(value, list) and isinstance(value[0], dict) else {}
         for key in told:

@@ -29,11 +29,11 @@ def test_a_worker_of_the_page_works(name: str, tmp_path: Path) -> None:
                 ({"text": "b"}, "done"),
                 ({"text": 7}, "failed"),
             ]:
-                body = {"type": "upper", "payload": payload, "max_attempts": 1}
+                body = {"type": "upper", "payload": {"text": text}, "max_attempts": 1}
                 job = httpx2.post(f"{server.url}/v1/jobs?wait=20", json=body, timeout=30).json()
                 assert job["state"] == state, job
                 if state == "done":
-                    assert job["result"] == str(payload["text"]).upper()
+                    assert job["result"] == str(text).upper()
                 else:
                     assert job["error"]["type"] in {"AttributeError", "TypeError"}
             worker.send_signal(signal.SIGTERM)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from rota.core.events import Stream
 from rota.model.job import ENDED, Applied
 
 
 class Bus:
-    """Waiters by job. Telling nobody costs nothing."""
+    """Waiters by job, and the stream of events. Telling nobody costs nothing."""
 
     def __init__(self) -> None:
+        self.events = Stream()
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
 
     def tell(self, news: Iterable[Applied]) -> None:
@@ -26,6 +28,7 @@ class Bus:
 
     def close(self) -> None:
         """Wake everybody: nothing more will be told."""
+        self.events.close()
         for waiters in self._waiters.values():
             for future in waiters:
                 if not future.done():

@@ -65,6 +65,7 @@ class Dispatch:
         self.paused: set[str] = set()
         self.stopped = False
         self.started = 0
+        self.on_started: Callable[[str, list[Claimed]], None] = lambda worker, jobs: None
 
     def add(self, taker: Taker) -> None:
         for queue in taker.queues:
@@ -149,6 +150,8 @@ class Dispatch:
         except StoreError:
             # Upkeep wakes everybody again when the store answers.
             answers = [[] for _ in asks]
+        # Who enqueued these jobs in the same commit is to be told first.
+        await asyncio.sleep(0)
         homeless: list[Claimed] = []
         short: list[Taker] = []
         for (taker, ask), jobs in zip(asks, answers, strict=True):
@@ -157,6 +160,7 @@ class Dispatch:
             if jobs and not taker.open:
                 homeless += jobs
             elif jobs:
+                self.on_started(ask.worker, jobs)
                 taker.give(jobs)
             if taker.free > 0 and taker.open:
                 short.append(taker)

@@ -45,7 +45,7 @@ class InsideSource:
         return await self._service.workers.extend(self._id, leases, progress)
 
     async def log(self, lines: list[Line]) -> None:
-        await self._service.workers.log(lines)
+        await self._service.workers.log(lines, self._id)
 
     async def stops(self) -> list[Stop]:
         return await self._stops.get()

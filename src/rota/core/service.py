@@ -11,6 +11,7 @@ import msgspec
 
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
+from rota.core.events import Event, moved
 from rota.core.gather import Gather
 from rota.core.reports import Rules
 from rota.core.workers import Workers
@@ -141,6 +142,8 @@ class Service:
             self.workers.stop(await self.engine.get(running))
         self._count(applied)
         self.bus.tell(applied)
+        self._publish("finished", [one for one in applied if one.state in ENDED], reason)
+        self._publish("stopping", [one for one in applied if one.state is State.RUNNING], reason)
         return applied
 
     async def retry(self, id: str) -> Job:
@@ -224,6 +227,7 @@ class Service:
         check_queue(name)
         self.dispatch.paused.add(name)
         await self.engine.save([Note("paused", name, b"{}")])
+        self._publish_queue("paused", name)
         return await self.queue(name)
 
     async def resume(self, name: str) -> QueueInfo:
@@ -231,6 +235,7 @@ class Service:
         check_queue(name)
         await self.engine.save([Note("paused", name, None)])
         self.dispatch.paused.discard(name)
+        self._publish_queue("resumed", name)
         self.dispatch.wake([name])
         return await self.queue(name)
 
@@ -265,6 +270,13 @@ class Service:
             self._next_due = at
             self._due.set()
 
+    def became_due(self, queue: str, jobs: int) -> None:
+        """So many scheduled jobs of a queue have become pending."""
+        if self.bus.events.active:
+            detail = {"jobs": jobs}
+            self.bus.events.publish([Event(event="due", at=self.clock.now(), queue=queue, detail=detail)])
+        self.dispatch.wake([queue])
+
     async def until_due(self, longest: float) -> None:
         """Wait until a scheduled job is due, at most ``longest`` seconds."""
         # The store may not show yet what was told a moment ago.
@@ -295,8 +307,31 @@ class Service:
         # On an embedded engine a claim made now shares the commit; on any other the one after it finds the
         # jobs.
         self._arrived(arrived)
-        call.add_done_callback(lambda _: self._arrived(arrived))
+        call.add_done_callback(lambda done: self._stored(done, requests, arrived))
         return call
+
+    def _stored(
+        self,
+        call: asyncio.Future[list[list[Kept]]],
+        requests: Sequence[Request],
+        arrived: Mapping[str, Counter[str]],
+    ) -> None:
+        # Before the jobs are handed out: an event of their start must not come first.
+        if self.bus.events.active and not call.cancelled() and call.exception() is None:
+            self.bus.events.publish(
+                Event(
+                    event="enqueued",
+                    at=job.created_at,
+                    id=job.id,
+                    type=job.type,
+                    queue=job.queue,
+                    state=job.state,
+                )
+                for request, kept in zip(requests, call.result(), strict=True)
+                for job, one in zip(request.jobs, kept, strict=True)
+                if one.why is None and one.state is not None
+            )
+        self._arrived(arrived)
 
     def _arrived(self, arrived: Mapping[str, Counter[str]]) -> None:
         for queue, types in arrived.items():
@@ -311,12 +346,22 @@ class Service:
         job = await self.job(id)
         if not applied:
             raise Conflict(f"The job is {job.state} by now.", code="invalid_state", state=job.state.value)
+        self._publish("requeued", applied, "retry")
         self.dispatch.wake([job.queue])
         return job
+
+    def _publish(self, event: str, jobs: Sequence[Applied], reason: str | None = None) -> None:
+        if jobs and self.bus.events.active:
+            self.bus.events.publish(moved(event, jobs, self.clock.now(), reason))
+
+    def _publish_queue(self, event: str, name: str) -> None:
+        if self.bus.events.active:
+            self.bus.events.publish([Event(event=event, at=self.clock.now(), queue=name)])
 
     def _tell_gone(self, gone: Sequence[Applied]) -> None:
         """Somebody may wait for one of these; for them a job that is gone has ended."""
         self.bus.tell([Applied(one.id, one.lease, State.CANCELLED, one.queue, one.type) for one in gone])
+        self._publish("deleted", gone)
 
     def _count(self, applied: Sequence[Applied]) -> None:
         for one in applied:

@@ -17,7 +17,7 @@ from rota.core.workers import INSIDE
 from rota.model import policy
 from rota.model.clock import SECOND
 from rota.model.errors import RotaError
-from rota.model.job import Job, Match, State
+from rota.model.job import Beat, Job, Match, State
 
 log = logging.getLogger("rota.upkeep")
 
@@ -26,7 +26,7 @@ async def run(service: Service) -> None:
     """All timers, until cancelled."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_each(lambda: promote(service), 0))
-        group.create_task(_each(lambda: rescue(service), 0.5, settle=service.rules.lease / SECOND))
+        group.create_task(_each(lambda: rescue(service), 0.5))
         group.create_task(_each(lambda: time_out(service), 1))
         group.create_task(_each(lambda: expire(service), 1))
         group.create_task(_each(lambda: prune(service), 5))
@@ -36,8 +36,8 @@ async def run(service: Service) -> None:
 async def promote(service: Service) -> None:
     """Scheduled jobs that are due become pending, at the moment they are due."""
     await service.until_due(1.0)
-    for queue, _ in await service.engine.promote(service.clock.now(), 5000):
-        service.dispatch.wake([queue])
+    for queue, jobs in await service.engine.promote(service.clock.now(), 1000):
+        service.became_due(queue, jobs)
 
 
 async def rescue(service: Service) -> None:
@@ -51,12 +51,22 @@ async def rescue(service: Service) -> None:
 
 
 async def rescue_inside(service: Service) -> None:
-    """At start: what the worker inside an earlier server on this store held is lost for certain."""
+    """At start: what the worker inside an earlier server on this store held is lost for certain. Workers
+    elsewhere could not beat while there was no server; they have a whole lease to come back.
+    """
     now = service.clock.now()
     cursor = None
     while True:
         page = await service.engine.find(Match(states=(State.RUNNING,)), BATCH, cursor)
-        await _lose(service, [job for job in page.jobs if (job.worker or "").startswith(INSIDE)], now)
+        inside: list[Job] = []
+        outside: list[Beat] = []
+        for job in page.jobs:
+            if (job.worker or "").startswith(INSIDE):
+                inside.append(job)
+            else:
+                outside.append(Beat(job.id, job.lease))
+        await _lose(service, inside, now)
+        await service.engine.extend(outside, now + service.rules.lease, now)
         cursor = page.cursor
         if cursor is None:
             return
@@ -108,8 +118,7 @@ async def _lose(service: Service, jobs: list[Job], now: int) -> None:
         )
 
 
-async def _each(step: Callable[[], Awaitable[None]], seconds: float, settle: float = 0) -> None:
-    await asyncio.sleep(settle)
+async def _each(step: Callable[[], Awaitable[None]], seconds: float) -> None:
     while True:
         try:
             await step()

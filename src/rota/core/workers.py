@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
+
+import msgspec
 
 from rota.core import reports
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch, Taker
+from rota.core.events import Event, told
 from rota.core.reports import Rules
 from rota.engines.base import Engine
 from rota.model import policy, protocol
@@ -23,6 +26,7 @@ Transport = Literal["socket", "poll", "inside"]
 STALE = "The lease is no longer this job's; the report changed nothing."
 INSIDE = "inside-"
 """Ids of workers inside a server begin with this: with the server they are gone for certain."""
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -41,7 +45,8 @@ class Worker:
         self.last_beat = now
         # By lease, not by job: a job that was lost and came back is in hand twice until the old run has
         # stopped.
-        self.taken: set[tuple[str, int]] = set()
+        self.taken: dict[tuple[str, int], tuple[str, str]] = {}
+        """Leases in hand, each with queue and type."""
         self.draining = False
         self.taker: Taker | None = None
         self.stop: Callable[[list[Stop]], None] = lambda stops: None
@@ -60,6 +65,7 @@ class Workers:
         self.roster: dict[str, Worker] = {}
         self.finished: dict[str, int] = {}
         self.due: Callable[[int], None] = lambda at: None
+        dispatch.on_started = self._started
         self._fetches: set[asyncio.Future[None]] = set()
 
     async def attach(
@@ -82,18 +88,23 @@ class Workers:
             self._dispatch.remove(before.taker)
         self.roster[worker.id] = worker
         if hello.held:
-            worker.taken = {(lease.id, lease.lease) for lease in hello.held}
+            known = {
+                job.id: (job.queue, job.type)
+                for job in await self._engine.get([one.id for one in hello.held])
+            }
+            worker.taken = {(one.id, one.lease): known[one.id] for one in hello.held if one.id in known}
             stops = await self.extend(worker.id, hello.held, ())
             if stops:
                 stop(stops)
 
         def take(jobs: list[Claimed]) -> None:
             for job in jobs:
-                worker.taken.add((job.id, job.lease))
+                worker.taken[job.id, job.lease] = (job.queue, job.type)
             give([reports.to_work(job) for job in jobs])
 
         free = max(0, hello.slots - len(worker.taken))
         worker.taker = Taker(worker.id, hello.queues, hello.types, free, take)
+        self._joined(worker, "worker_joined")
         self._dispatch.add(worker.taker)
         return worker
 
@@ -103,6 +114,7 @@ class Workers:
             self._dispatch.remove(worker.taker)
         if self.roster.get(worker.id) is worker:
             del self.roster[worker.id]
+            self._joined(worker, "worker_left")
             if worker.taken:
                 now = self._clock.now()
                 beats = [Beat(id, lease) for id, lease in worker.taken]
@@ -110,6 +122,8 @@ class Workers:
 
     def draining(self, worker: Worker) -> None:
         """The worker takes no more jobs."""
+        if not worker.draining:
+            self._joined(worker, "worker_draining")
         worker.draining = True
         if worker.taker is not None:
             self._dispatch.remove(worker.taker)
@@ -162,7 +176,7 @@ class Workers:
         finally:
             self._dispatch.remove(taker)
             self._fetches.discard(got)
-        worker.taken.update((job.id, job.lease) for job in jobs)
+        worker.taken.update(((job.id, job.lease), (job.queue, job.type)) for job in jobs)
         worker.last_beat = self._clock.now()
         return protocol.Fetched(
             [reports.to_work(job) for job in jobs], rules.lease / SECOND, rules.beat / SECOND
@@ -181,8 +195,7 @@ class Workers:
             # The slots are free whatever the store says; a claim made now shares the commit.
             free = 0
             for ending in endings:
-                if (ending.id, ending.lease) in worker.taken:
-                    worker.taken.discard((ending.id, ending.lease))
+                if worker.taken.pop((ending.id, ending.lease), None) is not None:
                     free += 1
             if worker.taker is not None and not worker.draining:
                 self._dispatch.freed(worker.taker, free)
@@ -218,15 +231,17 @@ class Workers:
         for id, lease in beats:
             if (id, lease) not in held:
                 stops.append(Stop(id, lease, "stale_lease"))
-                if worker is not None and (id, lease) in worker.taken:
-                    worker.taken.discard((id, lease))
-                    if worker.taker is not None:
-                        self._dispatch.freed(worker.taker, 1)
+                gone = None if worker is None else worker.taken.pop((id, lease), None)
+                if gone is not None and worker is not None and worker.taker is not None:
+                    self._dispatch.freed(worker.taker, 1)
             elif held[id, lease]:
                 stops.append(Stop(id, lease, "cancelled"))
+        if self._bus.events.active:
+            news = [(key, _decode(said)) for key, said in beats.items() if said and key in held]
+            self._publish("progress", worker, [(*key, now, detail) for key, detail in news])
         return stops
 
-    async def log(self, lines: Sequence[protocol.Line]) -> None:
+    async def log(self, lines: Sequence[protocol.Line], worker_id: str = "") -> None:
         """Keep lines with their jobs; too long ones are cut."""
         now = self._clock.now()
         kept = []
@@ -239,6 +254,17 @@ class Workers:
             kept.append(LogLine(line.id, at, line.level, line.text[: self.rules.line_bytes]))
         if kept:
             await self._engine.log(kept, self.rules.log_lines)
+            if self._bus.events.active:
+                worker = self.roster.get(worker_id)
+                leases = dict(worker.taken.keys()) if worker is not None else {}
+                self._publish(
+                    "log",
+                    worker,
+                    [
+                        (line.id, leases.get(line.id, 0), line.at, {"level": line.level, "text": line.text})
+                        for line in kept
+                    ],
+                )
 
     async def write(self, outcomes: Sequence[Outcome], now: int) -> list[Applied]:
         """Write outcomes that did not come from a worker's report, and tell everybody."""
@@ -260,6 +286,7 @@ class Workers:
         for worker in list(self.roster.values()):
             if worker.transport == "poll" and worker.last_beat < now - 4 * self.rules.lease:
                 del self.roster[worker.id]
+                self._joined(worker, "worker_left")
 
     def answer_fetches(self) -> None:
         """Answer every waiting fetch with nothing: the server stops."""
@@ -277,9 +304,50 @@ class Workers:
         worker = self.roster.get(id)
         if worker is None or worker.transport != "poll":
             worker = self.roster[id] = Worker(ask, "poll", now)
+            self._joined(worker, "worker_joined")
         worker.queues, worker.types, worker.last_beat = ask.queues, ask.types, now
         worker.slots = max(ask.slots, len(worker.taken))
         return worker
+
+    def _started(self, worker: str, jobs: list[Claimed]) -> None:
+        events = self._bus.events
+        if events.active:
+            now = self._clock.now()
+            events.publish(
+                Event(
+                    event="started",
+                    at=now,
+                    id=job.id,
+                    type=job.type,
+                    queue=job.queue,
+                    state="running",
+                    detail={"worker": worker, "attempt": job.attempt},
+                )
+                for job in jobs
+            )
+
+    def _publish(
+        self, event: str, worker: Worker | None, news: Sequence[tuple[str, int, int, dict[str, Any]]]
+    ) -> None:
+        """Events of running jobs, as (id, lease, at, detail)."""
+        taken = {} if worker is None else worker.taken
+        nowhere = (None, None)
+        self._bus.events.publish(
+            Event(event=event, at=at, id=id, queue=queue, type=type, state="running", detail=detail)
+            for id, lease, at, detail in news
+            for queue, type in [taken.get((id, lease), nowhere)]
+        )
+
+    def _joined(self, worker: Worker, event: str) -> None:
+        events = self._bus.events
+        if events.active:
+            detail = {
+                "worker": worker.id,
+                "name": worker.name,
+                "queues": worker.queues,
+                "slots": worker.slots,
+            }
+            events.publish([Event(event=event, at=self._clock.now(), detail=detail)])
 
     def _told(self, outcomes: Sequence[Outcome], applied: Sequence[Applied]) -> None:
         pending = set()
@@ -292,5 +360,7 @@ class Workers:
             elif one.state is State.SCHEDULED and outcome.run_at is not None:
                 self.due(outcome.run_at)
         self._bus.tell(applied)
+        if self._bus.events.active:
+            self._bus.events.publish(told(outcomes, applied, self._clock.now()))
         if pending:
             self._dispatch.wake(pending)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
-from starlette.routing import WebSocketRoute
+from starlette.routing import WebSocketRoute, compile_path
 
 from rota import __version__
 from rota.core.service import Service
@@ -19,7 +19,7 @@ from rota.model.clock import SECOND, to_text
 from rota.model.errors import BadInput, Conflict, NotFound, RotaError, Unavailable
 from rota.model.job import ENDED, Job, Match, State
 from rota.model.spec import parse_time
-from rota.web import wire
+from rota.web import events, wire
 from rota.web.asgi import Ring
 from rota.web.auth import Gate
 from rota.web.hot import HotApi, seconds_of
@@ -88,19 +88,23 @@ async def get_logs(service: Service, request: Request) -> Response:
 
 
 async def cancel(service: Service, request: Request) -> Response:
+    _query(request, ())
     job = await service.cancel(request.path_params["id"])
     return Json(wire.job(job), 202 if job.state is State.RUNNING else 200)
 
 
 async def retry(service: Service, request: Request) -> Response:
+    _query(request, ())
     return Json(wire.job(await service.retry(request.path_params["id"])))
 
 
 async def run_now(service: Service, request: Request) -> Response:
+    _query(request, ())
     return Json(wire.job(await service.run_now(request.path_params["id"])))
 
 
 async def delete(service: Service, request: Request) -> Response:
+    _query(request, ())
     await service.delete(request.path_params["id"])
     return Response(status_code=204)
 
@@ -111,14 +115,17 @@ async def list_queues(service: Service, request: Request) -> Response:
 
 
 async def pause(service: Service, request: Request) -> Response:
+    _query(request, ())
     return Json(wire.queue(await service.pause(request.path_params["name"])))
 
 
 async def resume(service: Service, request: Request) -> Response:
+    _query(request, ())
     return Json(wire.queue(await service.resume(request.path_params["name"])))
 
 
 async def clear(service: Service, request: Request) -> Response:
+    _query(request, ())
     return Json({"deleted": await service.clear(request.path_params["name"])})
 
 
@@ -128,6 +135,7 @@ async def list_workers(service: Service, request: Request) -> Response:
 
 
 async def drain_worker(service: Service, request: Request) -> Response:
+    _query(request, ())
     worker = request.path_params["worker"]
     if not service.workers.ask_to_drain(worker):
         raise NotFound(f"There is no worker {worker[:100]!r} here.", code="worker_not_found", field="worker")
@@ -157,6 +165,17 @@ async def stats(service: Service, request: Request) -> Response:
     )
 
 
+async def follow_events(service: Service, request: Request) -> Response:
+    for name in request.query_params:
+        if name != "topic":
+            raise BadInput(
+                f"Unknown parameter {name[:100]!r}. Known is: topic.",
+                code="unknown_parameter",
+                field=name[:100],
+            )
+    return await events.server_sent(service, request, request.query_params.getlist("topic"))
+
+
 async def livez(service: Service, request: Request) -> Response:
     return Json({"status": "ok"})
 
@@ -167,6 +186,9 @@ async def readyz(service: Service, request: Request) -> Response:
     await service.engine.save([])
     return Json({"status": "ok"})
 
+
+SOCKET_PATH = "/v1/worker"
+LIVE_PATH = "/v1/live"
 
 ROUTES = (
     Route("POST", "/v1/jobs", "store jobs"),
@@ -188,7 +210,9 @@ ROUTES = (
     Route("POST", "/v1/fetch", "jobs for a polling worker"),
     Route("POST", "/v1/finish", "reports of a polling worker"),
     Route("POST", "/v1/beat", "signs of life of a polling worker"),
-    Route("GET", "/v1/worker", "the worker socket (WebSocket)"),
+    Route("GET", SOCKET_PATH, "the worker socket (WebSocket)"),
+    Route("GET", "/v1/events", "events as they happen (SSE)", follow_events),
+    Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
     Route("GET", "/livez", "the process answers", livez),
     Route("GET", "/readyz", "the store takes writes", readyz),
     Route("GET", "/health", "the same as livez", livez),
@@ -212,7 +236,8 @@ def build(service: Service, gate: Gate, max_body: int) -> Ring:
         for route in ROUTES
         if route.handler is not None
     ]
-    routes.append(WebSocketRoute("/v1/worker", WorkerSocket(service)))
+    routes.append(WebSocketRoute(SOCKET_PATH, WorkerSocket(service)))
+    routes.append(WebSocketRoute(LIVE_PATH, events.LiveSocket(service)))
     app = Starlette(routes=routes, exception_handlers={RotaError: _problem, HTTPException: _http_problem})
     app.router.redirect_slashes = False
     return Ring(app, hot.routes, gate, max_body)
@@ -226,21 +251,25 @@ def _problem(request: Request, error: Exception) -> Response:
 
 def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path[:200]
-    if error.status_code == 405:
-        allowed = sorted({route.method for route in ROUTES if _fits(route.path, path)})
+    path = request.url.path
+    # The hot requests and the socket are not among the routes of the framework, so a 404 may be a 405.
+    allowed = sorted({route.method for route in ROUTES if _fits(route.path, path)})
+    if path in (SOCKET_PATH, LIVE_PATH) and request.method == "GET":
+        told = RotaError("This is a WebSocket; send an upgrade.", code="upgrade_required", status=426)
+        headers = {"upgrade": "websocket", "connection": "upgrade"}
+        return Response(wire.problem(told), 426, headers, "application/problem+json")
+    if allowed:
         told = RotaError(
             f"{request.method} is not allowed here; allowed: {', '.join(allowed)}.",
             code="method_not_allowed",
             status=405,
         )
         return Response(wire.problem(told), 405, {"allow": ", ".join(allowed)}, "application/problem+json")
-    return _problem(request, NotFound(f"There is nothing at {path}.", code="not_found"))
+    return _problem(request, NotFound(f"There is nothing at {path[:200]}.", code="not_found"))
 
 
 def _fits(pattern: str, path: str) -> bool:
-    ours, theirs = pattern.split("/"), path.split("/")
-    return len(ours) == len(theirs) and all(a == b or a[:1] == "{" for a, b in zip(ours, theirs, strict=True))
+    return compile_path(pattern)[0].match(path) is not None
 
 
 async def _job(service: Service, request: Request) -> Job:

@@ -59,6 +59,8 @@ async def read(receive: Receive, most: int, declared: str | None) -> bytes:
         raise _too_large(most)
     message = await receive()
     body: bytes = message.get("body", b"")
+    if len(body) > most:
+        raise _too_large(most)
     if message.get("more_body"):
         parts, size = [body], len(body)
         while message.get("more_body"):
@@ -70,8 +72,6 @@ async def read(receive: Receive, most: int, declared: str | None) -> bytes:
         body = b"".join(parts)
     if message["type"] == "http.disconnect":
         raise BadInput("The body ended before its declared length.", code="truncated_body", status=400)
-    if len(body) > most:
-        raise _too_large(most)
     return body
 
 

@@ -44,7 +44,7 @@ class Gate:
                 code="unknown_host",
                 status=421,
             )
-        if origin is not None and origin != "null" and urlsplit(origin).netloc != host:
+        if origin is not None and origin != "null" and _authority(origin) != host:
             raise Forbidden("A page of another origin may not call this server.", code="origin_not_allowed")
         if origin == "null":
             raise Forbidden("A page without an origin may not call this server.", code="origin_not_allowed")
@@ -59,5 +59,15 @@ class Gate:
             raise Unauthorized("The token is not valid.", code="invalid_credentials")
 
 
+def _authority(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _name(host: str) -> str:
-    return (urlsplit("//" + host).hostname or "").lower()
+    try:
+        return (urlsplit("//" + host).hostname or "").lower()
+    except ValueError:
+        return ""

@@ -61,21 +61,26 @@ class HotApi:
 
     async def fetch(self, call: Call) -> tuple[int, bytes]:
         """Jobs for a worker that polls; waits for the first one."""
+        _no_parameters(call.query)
         ask = wire.decode(_fetch, await call.json())
         fetching = asyncio.ensure_future(self._service.workers.fetch(ask))
         leaving = asyncio.ensure_future(call.gone())
         try:
             await asyncio.wait([fetching, leaving], return_when=asyncio.FIRST_COMPLETED)
-            if not fetching.done():
-                # Nobody would get these jobs: hand them back now rather than when their lease ends.
-                return 200, b"{}"
-            return 200, wire.encode(fetching.result())
+            if not leaving.done():
+                return 200, wire.encode(fetching.result())
+            # Nobody would get these jobs: hand them back now rather than when their lease ends.
+            if fetching.done():
+                back = [protocol.Ending(job.id, job.lease, "released") for job in fetching.result().jobs]
+                await self._service.workers.finish(ask.worker, back)
+            return 200, b"{}"
         finally:
             fetching.cancel()
             leaving.cancel()
 
     async def finish(self, call: Call) -> tuple[int, bytes]:
         """What became of jobs, from a worker that polls. 409 when not one of the leases was good."""
+        _no_parameters(call.query)
         report = wire.decode(_finish, await call.json())
         answers = await self._service.workers.finish(report.worker, report.outcomes)
         if answers and not any(answer.applied for answer in answers):
@@ -86,9 +91,10 @@ class HotApi:
 
     async def beat(self, call: Call) -> tuple[int, bytes]:
         """Signs of life, progress and log lines from a worker that polls."""
+        _no_parameters(call.query)
         report = wire.decode(_beat, await call.json())
         workers = self._service.workers
-        await workers.log(report.lines)
+        await workers.log(report.lines, report.worker)
         stops = await workers.extend(report.worker, report.leases, report.progress)
         return 200, wire.encode(protocol.Beaten(stops, workers.beaten(report.worker)))
 
@@ -110,8 +116,19 @@ def _wait(query: bytes) -> float | None:
                 code="unknown_parameter",
                 field=name[:100],
             )
+        if wait is not None:
+            raise BadInput("wait is given twice.", code="duplicate_parameter", field="wait")
         wait = seconds_of(value)
     return wait
+
+
+def _no_parameters(query: bytes) -> None:
+    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        raise BadInput(
+            f"Unknown parameter {name[:100]!r}. There are none here.",
+            code="unknown_parameter",
+            field=name[:100],
+        )
 
 
 def seconds_of(text: str) -> float:

@@ -33,18 +33,26 @@ _frames = msgspec.json.Decoder(protocol.FromWorker)
 class WorkerSocket:
     """ASGI endpoint of ``/v1/worker``."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(
+        self, service: Service, hello_seconds: float = HELLO_SECONDS, max_waiting: int = MAX_WAITING
+    ) -> None:
         self._service = service
+        self._hello_seconds = hello_seconds
+        self._max_waiting = max_waiting
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        await _Connection(self._service, receive, send).run()
+        await _Connection(self._service, receive, send, self._hello_seconds, self._max_waiting).run()
 
 
 class _Connection:
-    def __init__(self, service: Service, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, service: Service, receive: Receive, send: Send, hello_seconds: float, max_waiting: int
+    ) -> None:
         self._workers = service.workers
+        self._hello_seconds = hello_seconds
+        self._max_waiting = max_waiting
         self._receive = receive
         self._send = send
         self._outbox: list[protocol.FromServer] = []
@@ -56,7 +64,7 @@ class _Connection:
 
     async def run(self) -> None:
         writer = asyncio.create_task(self._write())
-        reader = asyncio.create_task(self._read())
+        reader = self._reader = asyncio.create_task(self._read())
         try:
             await asyncio.wait([reader, writer], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -72,12 +80,14 @@ class _Connection:
             await asyncio.gather(reader, writer, return_exceptions=True)
 
     async def _read(self) -> None:
-        timeout: float | None = HELLO_SECONDS
+        timeout: float | None = self._hello_seconds
         while True:
             try:
                 message = await asyncio.wait_for(self._receive(), timeout)
             except TimeoutError:
-                self._refuse(BadInput("No hello came within 10 seconds.", code="no_hello"))
+                self._refuse(
+                    BadInput(f"No hello came within {self._hello_seconds:g} seconds.", code="no_hello")
+                )
                 self._end(NO_HELLO)
                 return
             if message["type"] == "websocket.disconnect":
@@ -108,7 +118,7 @@ class _Connection:
             case protocol.Beat(leases, progress):
                 self._report(self._beat(worker, leases, progress))
             case protocol.Log(lines):
-                self._report(self._workers.log(lines))
+                self._report(self._workers.log(lines, worker.id))
             case protocol.WorkerDrain():
                 self._workers.draining(worker)
 
@@ -161,10 +171,12 @@ class _Connection:
     def _put(self, frame: protocol.FromServer) -> None:
         self._outbox.append(frame)
         self._news.set()
-        if len(self._outbox) > MAX_WAITING:
+        if len(self._outbox) > self._max_waiting:
             log.warning("a worker does not read", extra={"worker": self._worker and self._worker.id})
             self._outbox.clear()
             self._end(SLOW)
+            # The writer is stuck in a send, so that the end has to come from here.
+            self._reader.cancel()
 
     def _end(self, code: int) -> None:
         self._close = code

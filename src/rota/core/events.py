@@ -1,0 +1,214 @@
+"""Events as they happen, for everybody who listens: numbered, bounded, in order per job.
+
+A listener that falls behind by more than its buffer is dropped, never waited for. One that comes back names
+the last event it saw and gets what it missed, or is told that this cannot be had any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from rota.model.errors import BadInput
+from rota.model.job import ENDED, Applied, Outcome
+
+KEPT = 20_000
+"""Events kept for those who come back."""
+BEHIND = 5_000
+"""Events that may wait for one listener."""
+WARM = 120.0
+"""Seconds for which events are still kept after the last listener has left."""
+
+KINDS = (
+    "enqueued",
+    "started",
+    "progress",
+    "log",
+    "requeued",
+    "stopping",
+    "finished",
+    "deleted",
+    "due",
+    "paused",
+    "resumed",
+    "worker_joined",
+    "worker_draining",
+    "worker_left",
+)
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Something that happened at ``at`` (microseconds). Events of jobs have ``id``; ``detail`` depends on
+    the kind.
+    """
+
+    event: str
+    at: int
+    n: int = 0
+    id: str | None = None
+    type: str | None = None
+    queue: str | None = None
+    state: str | None = None
+    detail: dict[str, Any] | None = None
+
+
+def told(outcomes: Sequence[Outcome], applied: Sequence[Applied], now: int) -> list[Event]:
+    """What became of running jobs: ``finished``, or ``requeued`` when they wait again."""
+    return [
+        Event(
+            event="finished" if one.state in ENDED else "requeued",
+            at=now,
+            id=one.id,
+            type=one.type,
+            queue=one.queue,
+            state=one.state,
+            detail={"end": outcome.end, "reason": outcome.reason},
+        )
+        for outcome, one in zip(outcomes, applied, strict=True)
+        if one.state is not None
+    ]
+
+
+def moved(event: str, jobs: Iterable[Applied], now: int, reason: str | None = None) -> list[Event]:
+    """Something that was done to jobs by somebody else than their worker."""
+    detail = None if reason is None else {"reason": reason}
+    return [
+        Event(event=event, at=now, id=job.id, type=job.type, queue=job.queue, state=job.state, detail=detail)
+        for job in jobs
+    ]
+
+
+class Lagged(Exception):
+    """The listener was too slow, and was dropped."""
+
+
+class Closed(Exception):
+    """The server stops."""
+
+
+class Cut(Exception):
+    """What happened since is not kept any more: read everything again, then listen from now on."""
+
+
+class Listener:
+    """An asynchronous iterator over batches of events; a context manager that leaves the stream."""
+
+    def __init__(self, stream: Stream, wanted: Callable[[Event], bool] | None, missed: list[Event]) -> None:
+        self._stream = stream
+        self._wanted = wanted
+        self._waiting: list[Event] = missed
+        self._news = asyncio.Event()
+        self._lost: type[Exception] | None = None
+        if missed:
+            self._news.set()
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.leave(self)
+
+    async def next(self) -> list[Event]:
+        """At least one event. Raises Lagged when this listener was dropped, Closed when the server stops."""
+        while not self._waiting:
+            if self._lost is not None:
+                raise self._lost
+            self._news.clear()
+            await self._news.wait()
+        events, self._waiting = self._waiting, []
+        return events
+
+    def put(self, events: list[Event]) -> bool:
+        """Called by the stream. False: too far behind."""
+        wanted = self._wanted
+        self._waiting += events if wanted is None else [event for event in events if wanted(event)]
+        if len(self._waiting) > BEHIND:
+            self._waiting = []
+            self.end(Lagged)
+        elif self._waiting:
+            self._news.set()
+        return self._lost is None
+
+    def end(self, why: type[Exception]) -> None:
+        """Nothing more will come."""
+        self._lost = why
+        self._news.set()
+
+
+class Stream:
+    """The server's events. Nothing is built while nobody listens: ask :attr:`active` first."""
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex(4)
+        """Tells one run of the server from another in cursors."""
+        self.last = 0
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._listeners: set[Listener] = set()
+        self._warm = False
+        self._warm_until = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody listens, or left a moment ago and may come back."""
+        if self._listeners:
+            return True
+        if self._warm and time.monotonic() < self._warm_until:
+            return True
+        if self._warm:
+            # What happens from here on is not kept: no cursor of before may be taken up again.
+            self._warm = False
+            self._kept.clear()
+            self.last += 1
+        return False
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Number the events and give them to all listeners; those too far behind are dropped."""
+        numbered = []
+        for event in events:
+            self.last += 1
+            numbered.append(msgspec.structs.replace(event, n=self.last))
+        self._kept.extend(numbered)
+        for listener in [one for one in self._listeners if not one.put(numbered)]:
+            self.leave(listener)
+
+    def listen(self, after: str | None = None, wanted: Callable[[Event], bool] | None = None) -> Listener:
+        """Events from now on, or all since the cursor ``after``. Raises Cut when some of those are gone."""
+        missed: list[Event] = []
+        if after is not None:
+            seen = self._seen(after)
+            first = self._kept[0].n if self._kept else self.last + 1
+            if not self.active or seen is None or not first - 1 <= seen <= self.last:
+                raise Cut
+            missed = [event for event in self._kept if event.n > seen and (wanted is None or wanted(event))]
+        listener = Listener(self, wanted, missed)
+        self._listeners.add(listener)
+        self._warm = True
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        self._listeners.discard(listener)
+        if not self._listeners:
+            self._warm_until = time.monotonic() + WARM
+
+    def close(self) -> None:
+        """Send all listeners away."""
+        for listener in self._listeners:
+            listener.end(Closed)
+
+    def cursor(self, n: int | None = None) -> str:
+        """Where the stream is, or was at event ``n``, for those who want to come back."""
+        return f"{self.epoch}-{self.last if n is None else n}"
+
+    def _seen(self, cursor: str) -> int | None:
+        epoch, _, number = cursor.partition("-")
+        if not number.isdigit() or len(number) > 18 or len(epoch) != len(self.epoch):
+            raise BadInput(
+                "The cursor must be one that this stream gave before.", code="invalid_cursor", status=400
+            )
+        return int(number) if epoch == self.epoch else None
