@@ -24,11 +24,7 @@ def test_a_worker_of_the_page_works(name: str, tmp_path: Path) -> None:
         env = {**os.environ, "ROTA_URL": server.url}
         worker = subprocess.Popen([*WORKERS[name], EXAMPLES / name], env=env, cwd=tmp_path)
         try:
-            for payload, state in [
-                ({"text": "grüße"}, "done"),
-                ({"text": "b"}, "done"),
-                ({"text": 7}, "failed"),
-            ]:
+            for text, state in ("grüße", "done"), ("b", "done"), (7, "failed"):
                 body = {"type": "upper", "payload": {"text": text}, "max_attempts": 1}
                 job = httpx2.post(f"{server.url}/v1/jobs?wait=20", json=body, timeout=30).json()
                 assert job["state"] == state, job

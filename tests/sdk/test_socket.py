@@ -6,90 +6,23 @@ import asyncio
 import http
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import msgspec
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 import rota
 from rota.model.errors import BadInput, Forbidden, Unauthorized
-from rota.model.protocol import MAX_FRAME, Ending, Hello, Lease, Line, Progress, Stop
+from rota.model.protocol import Ending, Hello, Lease, Line, Progress, Stop
 from rota.sdk.socket import SocketSource
 from rota.sdk.source import Disconnected
 from rota.sdk.worker import Worker
 from tests.sdk.memory import until
+from tests.sdk.socket_peer import WELCOME, Peer, peering
 
 HELLO = Hello("w1", ("default",), 2, ("t",), "name", "1", (Lease("held", 3),))
-WELCOME = {"op": "welcome", "lease": 3.0, "beat": 1.0, "version": "9", "news": True}
-
-
-class Peer:
-    """Says welcome, keeps every frame, and says what the test wants."""
-
-    def __init__(self) -> None:
-        self.frames: list[dict[str, Any]] = []
-        self.requests: list[Request] = []
-        self.sockets: list[ServerConnection] = []
-        self.welcome: dict[str, Any] = WELCOME
-        self.refuse: Response | None = None
-        self.mute = False
-        self.url = ""
-        self.answer: Callable[[dict[str, Any]], dict[str, Any] | None] = self.agree
-
-    def agree(self, frame: dict[str, Any]) -> dict[str, Any] | None:
-        if frame["op"] == "finish":
-            return {
-                "op": "finished",
-                "answers": [
-                    {"id": one["id"], "lease": one["lease"], "applied": True} for one in frame["outcomes"]
-                ],
-            }
-        return None
-
-    def named(self, op: str) -> list[dict[str, Any]]:
-        return [frame for frame in self.frames if frame["op"] == op]
-
-    async def say(self, frame: dict[str, Any] | str) -> None:
-        await self.sockets[-1].send(frame if isinstance(frame, str) else json.dumps(frame))
-
-    async def serve_one(self, connection: ServerConnection) -> None:
-        self.sockets.append(connection)
-        try:
-            async for message in connection:
-                assert isinstance(message, str), "frames are text"
-                frame = json.loads(message)
-                self.frames.append(frame)
-                if self.mute:
-                    continue
-                reply = self.welcome if frame["op"] == "hello" else self.answer(frame)
-                if reply is not None:
-                    await connection.send(json.dumps(reply))
-        except ConnectionClosed:
-            pass
-
-    def on_request(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.requests.append(request)
-        return self.refuse
-
-
-@asynccontextmanager
-async def peering() -> AsyncIterator[Peer]:
-    peer = Peer()
-    async with serve(
-        peer.serve_one,
-        "127.0.0.1",
-        0,
-        process_request=peer.on_request,
-        max_size=MAX_FRAME,
-        ping_interval=None,
-    ) as server:
-        peer.url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
-        yield peer
 
 
 @pytest.fixture
@@ -313,6 +246,16 @@ async def test_frames_that_are_none_end_the_connection(peer: Peer, source: Socke
     await peer.say("{nonsense")
     with pytest.raises(Disconnected, match="frame that is none"):
         await soon(claiming)
+
+
+async def test_what_a_newer_server_says_is_passed_over(peer: Peer, source: SocketSource) -> None:
+    await source.open(HELLO)
+    await peer.say({"op": "greeting", "to": "everybody"})
+    await peer.say({"op": "jobs", "jobs": [work("a")]})
+    assert [job.id for job in await soon(source.claim(1))] == ["a"]
+    await peer.say({"op": "jobs", "jobs": [{"id": "b"}]})
+    with pytest.raises(Disconnected, match="frame that is none"):
+        await soon(source.claim(1))
 
 
 async def test_a_refused_frame_reaches_the_report_that_waits(peer: Peer, source: SocketSource) -> None:
