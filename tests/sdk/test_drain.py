@@ -200,27 +200,21 @@ async def test_endings_that_cannot_be_told_do_not_keep_the_worker_for_ever(
     assert told.__dict__["jobs"] == 1
 
 
-async def test_a_server_that_drains_to_restart_is_come_back_to(program: Any) -> None:
+async def test_a_worker_that_is_asked_to_drain_finishes_and_leaves(program: Any) -> None:
     app, go, seen = program
     server = Server()
-    async with working(app, server) as at_work:
-        running = server.put("loop")
+    async with working(app, server, grace=60) as at_work:
+        job = server.put("loop")
         await until(lambda: seen)
-        at_work.source.call(at_work.source.drained.set)
         at_work.source.draining = True
+        at_work.source.call(at_work.source.drained.set)
         go.set()
-        await until(lambda: running.endings)
-        # The server closes, and is there again.
-        at_work.source.draining = False
-        server.cut()
-        after = server.put("loop")
-        await until(lambda: after.endings)
-        assert not at_work.task.done()
-    assert running.ending.end == "done"
-    assert len(server.hellos) == 2
+        await at_work.drained(5)
+    assert job.ending.end == "done"
+    assert len(server.hellos) == 1
 
 
-async def test_a_server_that_drains_and_stays_means_this_worker(program: Any) -> None:
+async def test_what_is_not_finished_in_time_by_a_worker_asked_to_drain_is_handed_back(program: Any) -> None:
     app, _, seen = program
     server = Server()
     async with working(app, server, grace=0.1) as at_work:

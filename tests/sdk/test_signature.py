@@ -235,3 +235,25 @@ def test_any_json_value_survives_the_way(a: Any, b: Any) -> None:
     def f(a: Any, *, b: Any = 0) -> None: ...
 
     assert roundtrip(Signature("f", f), a, b=b) == ([a], {"b": b})
+
+
+class Odd:
+    """Nothing that JSON could hold."""
+
+
+def test_any_json_may_be_asked_for_as_object() -> None:
+    def handler(payload: object) -> None: ...
+
+    signature = Signature("t", handler)
+    for text in b"1", b'"a"', b"[1, {}]", b"null":
+        work = Work("i", 1, "t", "q", 1, 1, payload=msgspec.Raw(text))
+        assert signature.decode(work) == ((msgspec.json.decode(text),), {})
+
+
+@pytest.mark.parametrize("kind", [Odd, list[Odd], dict[str, Odd | None], tuple[int, Odd]])
+def test_a_type_that_cannot_come_from_json_is_refused_before_the_first_job(kind: Any) -> None:
+    def handler(x: Any) -> None: ...
+
+    handler.__annotations__["x"] = kind
+    with pytest.raises(TypeError, match="Odd cannot be read from JSON"):
+        Signature("t", handler).compile()

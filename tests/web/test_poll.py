@@ -299,3 +299,15 @@ async def test_a_stopping_server_answers_waiting_fetches(site: Site) -> None:
     site.service.drain()
     site.service.workers.answer_fetches()
     assert await call == []
+
+
+async def test_a_worker_that_says_it_drains_gets_its_waiting_fetch_back_and_no_more_jobs(site: Site) -> None:
+    ask = {"worker": "w1", "queues": ["default"], "wait": 30}
+    fetching = asyncio.create_task(site.post("/v1/fetch", ask))
+    await until(lambda: site.service.workers.roster)
+    await site.post("/v1/beat", {"worker": "w1", "drain": True})
+    assert (await asyncio.wait_for(fetching, 5))["jobs"] == []
+    id = await site.enqueue()
+    answer = await site.post("/v1/fetch", ask)
+    assert (answer["jobs"], answer["drain"]) == ([], True)
+    assert await site.state(id) == "pending"

@@ -66,7 +66,7 @@ class Workers:
         self.finished: dict[str, int] = {}
         self.due: Callable[[int], None] = lambda at: None
         dispatch.on_started = self._started
-        self._fetches: set[asyncio.Future[None]] = set()
+        self._fetches: dict[asyncio.Future[None], str] = {}
 
     async def attach(
         self,
@@ -161,7 +161,7 @@ class Workers:
 
         taker = Taker(ask.worker, ask.queues, ask.types, ask.slots, take)
         self._dispatch.add(taker)
-        self._fetches.add(got)
+        self._fetches[got] = ask.worker
         try:
             await asyncio.wait([got], timeout=ask.wait)
             # Time is up, but a claim under way may still bring jobs.
@@ -175,7 +175,7 @@ class Workers:
             raise
         finally:
             self._dispatch.remove(taker)
-            self._fetches.discard(got)
+            del self._fetches[got]
         worker.taken.update(((job.id, job.lease), (job.queue, job.type)) for job in jobs)
         worker.last_beat = self._clock.now()
         return protocol.Fetched(
@@ -288,11 +288,18 @@ class Workers:
                 del self.roster[worker.id]
                 self._joined(worker, "worker_left")
 
-    def answer_fetches(self) -> None:
-        """Answer every waiting fetch with nothing: the server stops."""
-        for got in self._fetches:
-            if not got.done():
+    def answer_fetches(self, worker_id: str | None = None) -> None:
+        """Answer waiting fetches, of one worker or of all, with what they have: nothing more will come."""
+        for got, whose in self._fetches.items():
+            if not got.done() and worker_id in (None, whose):
                 got.set_result(None)
+
+    def leaving(self, worker_id: str) -> None:
+        """A polling worker takes no more jobs."""
+        worker = self.roster.get(worker_id)
+        if worker is not None and worker.transport == "poll":
+            self.draining(worker)
+            self.answer_fetches(worker_id)
 
     def beaten(self, worker_id: str) -> bool:
         """Whether a polling worker was asked to drain."""

@@ -186,9 +186,7 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel", tag_field="op"):
 
 
 class ServerDrain(msgspec.Struct, frozen=True, tag="drain", tag_field="op"):
-    """The server (or an operator) asks the worker to take no more jobs; a server that stops closes soon
-    after.
-    """
+    """Somebody wants this worker to take no more jobs, to finish what it has, and to leave."""
 
 
 class Refused(msgspec.Struct, frozen=True, tag="error", tag_field="op", omit_defaults=True):
@@ -232,13 +230,16 @@ class FinishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outcomes: list[Ending]
 
 
-class BeatBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``POST /v1/beat``; ``lines`` are log lines."""
+class BeatBody(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """``POST /v1/beat``; ``lines`` are log lines. ``drain``: this worker takes no more jobs; its fetch that
+    waits is answered at once.
+    """
 
     worker: str
     leases: list[Lease] = []
     progress: list[Progress] = []
     lines: list[Line] = []
+    drain: bool = False
 
 
 class Beaten(msgspec.Struct, frozen=True):

@@ -132,15 +132,21 @@ def _failed(id: str, lease: int, error: BaseException) -> Ending:
         case Snooze():
             return Ending(id, lease, "snoozed", delay=error.delay)
         case Retry():
-            return Ending(id, lease, "failed", error=describe(error), delay=error.delay)
+            return Ending(id, lease, "failed", error=_meant(error), delay=error.delay)
         case Fail():
-            return Ending(id, lease, "failed", error=describe(error), retry=False)
+            return Ending(id, lease, "failed", error=_meant(error), retry=False)
         case BadPayload():
             return Ending(
                 id, lease, "failed", error=Error("BadPayload", clean(str(error), MESSAGE_BYTES)), retry=False
             )
         case _:
             return Ending(id, lease, "failed", error=describe(error))
+
+
+def _meant(error: BaseException) -> Error:
+    """Raised on purpose: the message says it all, unless something else was the cause."""
+    told = describe(error)
+    return told if error.__cause__ or error.__context__ else Error(told.type, told.message)
 
 
 def _trace(error: BaseException) -> str | None:

@@ -36,17 +36,13 @@ class Link:
     hand. Only when a lease has certainly ended (by this machine's clock, counted from before the last
     heartbeat that is known to have arrived) is its handler stopped, since somebody else may run the job by
     then.
-
-    ``home``: the worker lives inside the server, so that a drained source means the end and not a restart of
-    the server that jobs can be had from again.
     """
 
-    def __init__(self, desk: Desk, source: Source, hello: Hello, grace: float, home: bool) -> None:
+    def __init__(self, desk: Desk, source: Source, hello: Hello, grace: float) -> None:
         self._desk = desk
         self._source = source
         self._hello = hello
         self._grace = grace
-        self._home = home
         self._loop = asyncio.get_running_loop()
         self._welcome: Welcome | None = None
         self._proved = 0.0
@@ -220,26 +216,10 @@ class Link:
             await asyncio.sleep(min(1.0, max(0.05, left)))
 
     async def _server_drain(self) -> None:
-        """The server wants this worker to take no more. If it goes away to restart, we come back; if it
-        stays, it meant us.
-        """
+        """Somebody at the server wants this worker to leave."""
         await self._source.drained.wait()
-        if self._home:
-            if not self._drains:
-                self.drain()
-            return
-        desk = self._desk
-        log.info("the server is draining", extra={"grace": self._grace, "running": len(desk.held)})
-        desk.taking = False
-        desk.room.set()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._grace):
-                await desk.idle.wait()
-        desk.release_all()
-        await desk.idle.wait()
-        await asyncio.sleep(self._grace)
-        log.info("the server wants this worker to leave")
-        self._leave.set()
+        if not self._drains:
+            self.drain()
 
     async def _tell_drain(self) -> None:
         await self._drain.wait()

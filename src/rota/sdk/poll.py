@@ -32,6 +32,8 @@ T = TypeVar("T")
 
 WAIT = 30.0
 """Seconds for which the server may hold a fetch."""
+LAST_FETCH = 1.0
+"""Seconds in which a server that was told of the drain should answer a waiting fetch."""
 
 
 class PollSource:
@@ -86,8 +88,9 @@ class PollSource:
         return await self._stops.get()
 
     async def drain(self) -> None:
-        # The fetch that is under way is given up; the server takes back what it would have brought.
+        # The server answers the fetch that waits; what it brings all the same is handed back.
         self._draining.set()
+        await self._beat(BeatBody(self._ask.worker, drain=True))
 
     async def close(self) -> None:
         await self._client.close()
@@ -100,6 +103,9 @@ class PollSource:
         try:
             await asyncio.wait({fetch, drain}, return_when=asyncio.FIRST_COMPLETED)
             if not fetch.done():
+                await asyncio.wait({fetch}, timeout=LAST_FETCH)
+            if not fetch.done():
+                # Given up, the server takes back what it would have brought.
                 fetch.cancel()
                 await _for_ever()
             got = fetch.result()

@@ -14,7 +14,7 @@ import msgspec
 
 from rota.model.protocol import Work
 from rota.sdk.context import Context
-from rota.sdk.values import clean, decode_hook, encode, why_not_json
+from rota.sdk.values import check_readable, clean, decode_hook, encode, why_not_json
 
 OCTETS = "application/octet-stream"
 
@@ -138,6 +138,7 @@ class Signature:
                 self._hints = get_type_hints(self._function, include_extras=True)
             try:
                 shape = self._kind(self.parameters[0]) if self.whole else self._struct()
+                check_readable(shape)
                 self._shapes = (msgspec.json.Decoder(shape, dec_hook=decode_hook), shape)
             except TypeError as error:
                 raise TypeError(f"Task {self.name!r}: {error}") from None

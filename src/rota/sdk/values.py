@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+import msgspec.inspect
 
 Duration = float | timedelta
 """Seconds, or a timedelta."""
@@ -53,9 +54,29 @@ def decode_hook(kind: type, value: Any) -> Any:
     """The reverse of :func:`encode_hook`. Pydantic's own complaint is a ValueError, which msgspec gives a
     path.
     """
+    if kind is object:
+        return value
     if hasattr(kind, "model_validate"):
         return kind.model_validate(value)
     raise NotImplementedError(f"values of type {kind.__qualname__} cannot be read from JSON")
+
+
+def check_readable(shape: Any) -> None:
+    """TypeError for a type, or one inside it, of which no value can be read from JSON."""
+    seen: list[Any] = []
+    todo: list[Any] = [msgspec.inspect.type_info(shape)]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, list | tuple):
+            todo += one
+        elif isinstance(one, msgspec.inspect.CustomType):
+            if one.cls is not object and not hasattr(one.cls, "model_validate"):
+                raise TypeError(f"values of type {one.cls.__qualname__} cannot be read from JSON")
+        elif isinstance(one, msgspec.inspect.Type | msgspec.inspect.Field) and not any(
+            one is s for s in seen
+        ):
+            seen.append(one)
+            todo += [getattr(one, name) for name in one.__struct_fields__]
 
 
 encode = msgspec.json.Encoder(enc_hook=encode_hook).encode

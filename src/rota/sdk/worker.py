@@ -154,7 +154,7 @@ class Worker:
         hello = Hello(
             self.id, self.queues, self.slots, tuple(sorted(self._app.tasks)), self.name, __version__
         )
-        link = Link(desk, self._source, hello, self._grace, self._same_loop)
+        link = Link(desk, self._source, hello, self._grace)
         with self._lock:
             self._link, self._network = link, asyncio.get_running_loop()
             for _ in range(self._drains):

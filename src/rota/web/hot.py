@@ -94,6 +94,8 @@ class HotApi:
         _no_parameters(call.query)
         report = wire.decode(_beat, await call.json())
         workers = self._service.workers
+        if report.drain:
+            workers.leaving(report.worker)
         await workers.log(report.lines, report.worker)
         stops = await workers.extend(report.worker, report.leases, report.progress)
         return 200, wire.encode(protocol.Beaten(stops, workers.beaten(report.worker)))
