@@ -47,7 +47,7 @@ async def nap(ctx: rota.Context, seconds: float) -> str:
 
 @app.task
 def fails(text: str) -> None:
-    raise rota.Fail(text)
+    raise rota.Fail(text) from ValueError(text)
 
 
 @app.task

@@ -103,7 +103,7 @@ BODIES: list[tuple[msgspec.Struct, str]] = [
     (p.FinishBody("w", [p.Ending("i", 1)]), '{"worker":"w","outcomes":[{"id":"i","lease":1}]}'),
     (
         p.BeatBody("w", [p.Lease("i", 1)], [], [p.Line("i", "x")]),
-        '{"worker":"w","leases":[{"id":"i","lease":1}],"progress":[],"lines":[{"id":"i","text":"x"}]}',
+        '{"worker":"w","leases":[{"id":"i","lease":1}],"lines":[{"id":"i","text":"x"}]}',
     ),
     (
         p.Beaten([p.Stop("i", 1, "cancelled")]),
