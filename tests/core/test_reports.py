@@ -120,6 +120,23 @@ async def test_progress_is_kept_and_is_a_beat(service: Service, clock: ManualClo
         await service.workers.extend("w1", [], [Progress(id, work.lease, value)])
 
 
+async def test_a_stale_beat_changes_nothing(service: Service, clock: ManualClock) -> None:
+    """The job went to somebody else, who is silent: the first one must not keep it alive or speak for it."""
+    id = await put(service)
+    slow = await attach(service, "slow")
+    old = await slow.next()
+    await slow.leave()
+    clock.advance(service.rules.lease + 1)
+    await upkeep.rescue(service)
+    new = await (await attach(service, "quick")).next()
+    lease_until = clock.now() + service.rules.lease
+    clock.advance(SECOND)
+    news = [Progress(id, old.lease, 0.9, "mine")]
+    assert await service.workers.extend("slow", [], news) == [Stop(id, old.lease, "stale_lease")]
+    job = await service.job(id)
+    assert (job.lease, job.lease_until, job.progress) == (new.lease, lease_until, None)
+
+
 @pytest.mark.parametrize("value", [-0.01, 1.01, float("nan"), float("inf")])
 async def test_progress_out_of_bounds_is_refused(service: Service, value: float) -> None:
     id = await put(service)

@@ -46,7 +46,7 @@ async def test_ids_come_in_the_order_of_the_request(service: Service) -> None:
     jobs = await service.engine.get([one.id for one in kept])
     assert [job.type for job in jobs] == [spec.type for spec in specs]
     assert {one.state for one in kept} == {State.PENDING}
-    assert service.enqueued == 100
+    assert service.workers.meter.enqueued.total() == 100
 
 
 async def test_an_idempotency_key_gives_the_same_jobs_or_a_conflict(
@@ -124,7 +124,7 @@ async def test_waiting_jobs_are_cancelled_at_once(service: Service) -> None:
     hand = await attach(service, slots=5)
     await quiet(service.engine)
     assert hand.jobs == []
-    assert service.workers.finished == {"cancelled": 2}
+    assert service.workers.meter.totals() == {"done": 0, "failed": 0, "cancelled": 2}
 
 
 async def test_a_running_job_is_asked_to_stop(service: Service) -> None:

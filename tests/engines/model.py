@@ -146,7 +146,7 @@ class Model:
             content_type=new.content_type,
             headers=new.headers,
             timeout=new.timeout,
-            created_at=new.created_at,
+            run_at=job.run_at,
         )
 
     def finish(self, outcomes: Sequence[Outcome], now: int) -> list[Applied]:

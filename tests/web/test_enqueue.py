@@ -193,7 +193,7 @@ async def test_a_client_that_leaves_while_it_waits_leaves_its_job(site: Site) ->
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)
     head = f"POST /v1/jobs?wait=60 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
     writer.write(head.encode() + b"Content-Type: application/json\r\n\r\n" + body)
-    await until(lambda: site.service.enqueued == 1)
+    await until(lambda: site.service.workers.meter.enqueued.total() == 1)
     writer.transport.abort()
     async with site.worker() as worker:
         assert (await worker.done(await worker.job()))["state"] == "done"

@@ -9,6 +9,7 @@ import pytest
 
 from rota import __version__
 from rota.config import Settings
+from rota.model.job import State
 from tests.web.kit import NOBODY, Json, Site, lease, leases, serving, until
 
 
@@ -97,7 +98,7 @@ async def test_never_more_than_the_free_slots(site: Site) -> None:
 
     await asyncio.gather(work("w1", 1), work("w2", 2), work("w3", 9), feed())
     assert len(seen) == len(set(seen)) == total
-    await until(lambda: site.service.workers.finished.get("done") == total)
+    await until(lambda: site.service.workers.meter.totals()[State.DONE] == total)
 
 
 async def test_batches_both_ways(site: Site) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from rota.model.errors import BadInput
-from rota.model.job import ENDED, Applied, Outcome
+from rota.model.job import ENDED, Applied, NewJob, Outcome
 
 KEPT = 20_000
 """Events kept for those who come back."""
@@ -56,6 +56,14 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     queue: str | None = None
     state: str | None = None
     detail: dict[str, Any] | None = None
+
+
+def stored(jobs: Iterable[NewJob]) -> list[Event]:
+    """Jobs were enqueued."""
+    return [
+        Event(event="enqueued", at=job.created_at, id=job.id, type=job.type, queue=job.queue, state=job.state)
+        for job in jobs
+    ]
 
 
 def told(outcomes: Sequence[Outcome], applied: Sequence[Applied], now: int) -> list[Event]:

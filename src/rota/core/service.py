@@ -11,7 +11,7 @@ import msgspec
 
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
-from rota.core.events import Event, moved
+from rota.core.events import Event, moved, stored
 from rota.core.gather import Gather
 from rota.core.reports import Rules
 from rota.core.workers import Workers
@@ -58,7 +58,6 @@ class Service:
         self.dispatch = Dispatch(engine, self.clock, self.rules.lease)
         self.workers = Workers(engine, self.dispatch, self.bus, self.clock, self.rules)
         self.started_at = self.clock.now()
-        self.enqueued = 0
         self._enqueue: Gather[Request, list[Kept]] = Gather(self._write)
         self._due = asyncio.Event()
         self._next_due: int | None = None
@@ -298,7 +297,6 @@ class Service:
         call = asyncio.ensure_future(self.engine.enqueue(requests, self.clock.now()))
         arrived: dict[str, Counter[str]] = {}
         for request in requests:
-            self.enqueued += len(request.jobs)
             for job in request.jobs:
                 if job.state is State.PENDING:
                     arrived.setdefault(job.queue, Counter())[job.type] += 1
@@ -316,21 +314,17 @@ class Service:
         requests: Sequence[Request],
         arrived: Mapping[str, Counter[str]],
     ) -> None:
-        # Before the jobs are handed out: an event of their start must not come first.
-        if self.bus.events.active and not call.cancelled() and call.exception() is None:
-            self.bus.events.publish(
-                Event(
-                    event="enqueued",
-                    at=job.created_at,
-                    id=job.id,
-                    type=job.type,
-                    queue=job.queue,
-                    state=job.state,
-                )
+        if not call.cancelled() and call.exception() is None:
+            new = [
+                job
                 for request, kept in zip(requests, call.result(), strict=True)
                 for job, one in zip(request.jobs, kept, strict=True)
                 if one.why is None and one.state is not None
-            )
+            ]
+            self.workers.meter.stored(Counter((job.queue, job.type) for job in new))
+            # Before the jobs are handed out: an event of their start must not come first.
+            if self.bus.events.active:
+                self.bus.events.publish(stored(new))
         self._arrived(arrived)
 
     def _arrived(self, arrived: Mapping[str, Counter[str]]) -> None:
@@ -366,7 +360,7 @@ class Service:
     def _count(self, applied: Sequence[Applied]) -> None:
         for one in applied:
             if one.state in ENDED:
-                self.workers.finished[one.state] = self.workers.finished.get(one.state, 0) + 1
+                self.workers.meter.finish(one.queue, one.type, one.state)
 
     def drain(self) -> None:
         """Hand out nothing more, and tell the workers inside this process to finish."""

@@ -31,6 +31,7 @@ async def run(service: Service) -> None:
         group.create_task(_each(lambda: expire(service), 1))
         group.create_task(_each(lambda: prune(service), 5))
         group.create_task(_each(lambda: tidy(service), 5))
+        group.create_task(_each(lambda: look_at_the_clock(service), 0))
 
 
 async def promote(service: Service) -> None:
@@ -108,8 +109,17 @@ async def tidy(service: Service) -> None:
     service.dispatch.wake({row.queue for row in await service.engine.count() if row.state is State.PENDING})
 
 
+async def look_at_the_clock(service: Service) -> None:
+    """How late timers come: what everybody who is served here waits for besides the work itself."""
+    loop = asyncio.get_running_loop()
+    due = loop.time() + 0.5
+    await asyncio.sleep(0.5)
+    service.workers.meter.lag = max(0.0, loop.time() - due)
+
+
 async def _lose(service: Service, jobs: list[Job], now: int) -> None:
     if jobs:
+        service.workers.meter.expired_leases += len(jobs)
         log.warning(
             "workers lost", extra={"jobs": len(jobs), "workers": sorted({job.worker or "" for job in jobs})}
         )

@@ -12,12 +12,13 @@ from rota.core import reports
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch, Taker
 from rota.core.events import Event, told
+from rota.core.meter import Meter
 from rota.core.reports import Rules
 from rota.engines.base import Engine
 from rota.model import policy, protocol
 from rota.model.clock import SECOND, Clock
 from rota.model.errors import BadInput, StaleLease
-from rota.model.job import Applied, Beat, Claimed, Job, LogLine, Outcome, State
+from rota.model.job import ENDED, Applied, Beat, Claimed, Job, LogLine, Outcome, State
 from rota.model.protocol import Answer, Ending, Lease, Stop, Work
 from rota.model.spec import parse_time
 
@@ -45,8 +46,8 @@ class Worker:
         self.last_beat = now
         # By lease, not by job: a job that was lost and came back is in hand twice until the old run has
         # stopped.
-        self.taken: dict[tuple[str, int], tuple[str, str]] = {}
-        """Leases in hand, each with queue and type."""
+        self.taken: dict[tuple[str, int], tuple[str, str, int]] = {}
+        """Leases in hand, each with queue, type and since when."""
         self.draining = False
         self.taker: Taker | None = None
         self.stop: Callable[[list[Stop]], None] = lambda stops: None
@@ -63,7 +64,7 @@ class Workers:
         self._clock = clock
         self.rules = rules
         self.roster: dict[str, Worker] = {}
-        self.finished: dict[str, int] = {}
+        self.meter = Meter()
         self.due: Callable[[int], None] = lambda at: None
         dispatch.on_started = self._started
         self._fetches: dict[asyncio.Future[None], str] = {}
@@ -89,7 +90,7 @@ class Workers:
         self.roster[worker.id] = worker
         if hello.held:
             known = {
-                job.id: (job.queue, job.type)
+                job.id: (job.queue, job.type, job.started_at or now)
                 for job in await self._engine.get([one.id for one in hello.held])
             }
             worker.taken = {(one.id, one.lease): known[one.id] for one in hello.held if one.id in known}
@@ -98,8 +99,9 @@ class Workers:
                 stop(stops)
 
         def take(jobs: list[Claimed]) -> None:
+            since = self._clock.now()
             for job in jobs:
-                worker.taken[job.id, job.lease] = (job.queue, job.type)
+                worker.taken[job.id, job.lease] = (job.queue, job.type, since)
             give([reports.to_work(job) for job in jobs])
 
         free = max(0, hello.slots - len(worker.taken))
@@ -176,8 +178,8 @@ class Workers:
         finally:
             self._dispatch.remove(taker)
             del self._fetches[got]
-        worker.taken.update(((job.id, job.lease), (job.queue, job.type)) for job in jobs)
-        worker.last_beat = self._clock.now()
+        now = worker.last_beat = self._clock.now()
+        worker.taken.update(((job.id, job.lease), (job.queue, job.type, now)) for job in jobs)
         return protocol.Fetched(
             [reports.to_work(job) for job in jobs], rules.lease / SECOND, rules.beat / SECOND
         )
@@ -193,10 +195,10 @@ class Workers:
         if worker is not None:
             worker.last_beat = now
             # The slots are free whatever the store says; a claim made now shares the commit.
-            free = 0
-            for ending in endings:
-                if worker.taken.pop((ending.id, ending.lease), None) is not None:
-                    free += 1
+            runs = [worker.taken.pop((ending.id, ending.lease), None) for ending in endings]
+            had = [run for run in runs if run is not None]
+            self.meter.ran(had, now)
+            free = len(had)
             if worker.taker is not None and not worker.draining:
                 self._dispatch.freed(worker.taker, free)
         applied = await call
@@ -317,9 +319,10 @@ class Workers:
         return worker
 
     def _started(self, worker: str, jobs: list[Claimed]) -> None:
+        now = self._clock.now()
+        self.meter.started(jobs, now)
         events = self._bus.events
         if events.active:
-            now = self._clock.now()
             events.publish(
                 Event(
                     event="started",
@@ -338,11 +341,11 @@ class Workers:
     ) -> None:
         """Events of running jobs, as (id, lease, at, detail)."""
         taken = {} if worker is None else worker.taken
-        nowhere = (None, None)
+        nowhere = (None, None, None)
         self._bus.events.publish(
             Event(event=event, at=at, id=id, queue=queue, type=type, state="running", detail=detail)
             for id, lease, at, detail in news
-            for queue, type in [taken.get((id, lease), nowhere)]
+            for queue, type, _ in [taken.get((id, lease), nowhere)]
         )
 
     def _joined(self, worker: Worker, event: str) -> None:
@@ -361,7 +364,10 @@ class Workers:
         for outcome, one in zip(outcomes, applied, strict=True):
             if one.state is None:
                 continue
-            self.finished[one.state] = self.finished.get(one.state, 0) + 1
+            if one.state in ENDED:
+                self.meter.finish(one.queue, one.type, one.state)
+            else:
+                self.meter.requeue(one.queue, one.type, outcome.end)
             if one.state is State.PENDING and one.queue is not None:
                 pending.add(one.queue)
             elif one.state is State.SCHEDULED and outcome.run_at is not None:

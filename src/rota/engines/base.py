@@ -150,6 +150,10 @@ class Engine(Protocol):
         """Queues announced by others."""
         ...
 
+    def vitals(self) -> dict[str, float]:
+        """Figures of the engine's own since it was opened: ``commits``, ``commit_seconds``."""
+        ...
+
     async def close(self) -> None:
         """Finish what was called and close the store."""
         ...

@@ -142,7 +142,10 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):
-    """A job that has just become running, with what a worker needs to run it."""
+    """A job that has just become running, with what a worker needs to run it.
+
+    ``run_at``: since when it could have run.
+    """
 
     id: str
     lease: int
@@ -154,7 +157,7 @@ class Claimed(msgspec.Struct, frozen=True, gc=False):
     content_type: str | None
     headers: dict[str, str] | None
     timeout: int | None
-    created_at: int
+    run_at: int
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):

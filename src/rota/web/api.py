@@ -147,17 +147,15 @@ async def stats(service: Service, request: Request) -> Response:
     states = dict.fromkeys(State, 0)
     for row in await service.engine.count():
         states[row.state] += row.jobs
-    roster = service.workers.roster.values()
+    roster, meter = service.workers.roster.values(), service.workers.meter
     return Json(
         {
             "version": __version__,
             "uptime": (service.clock.now() - service.started_at) / SECOND,
             "states": states,
-            "enqueued": service.enqueued,
+            "enqueued": meter.enqueued.total(),
             "started": service.dispatch.started,
-            "finished": {
-                state: service.workers.finished.get(state, 0) for state in ("done", "failed", "cancelled")
-            },
+            "finished": meter.totals(),
             "workers": len(roster),
             "slots": sum(worker.slots for worker in roster),
             "running": sum(len(worker.taken) for worker in roster),
@@ -174,6 +172,14 @@ async def follow_events(service: Service, request: Request) -> Response:
                 field=name[:100],
             )
     return await events.server_sent(service, request, request.query_params.getlist("topic"))
+
+
+async def get_metrics(service: Service, request: Request) -> Response:
+    _query(request, ())
+    # Imported when first asked for: a server that nobody scrapes need not load it.
+    from rota.web import metrics
+
+    return Response(await metrics.page(service), media_type=metrics.CONTENT_TYPE)
 
 
 async def livez(service: Service, request: Request) -> Response:
@@ -213,6 +219,7 @@ ROUTES = (
     Route("GET", SOCKET_PATH, "the worker socket (WebSocket)"),
     Route("GET", "/v1/events", "events as they happen (SSE)", follow_events),
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
+    Route("GET", "/metrics", "figures in OpenMetrics", get_metrics),
     Route("GET", "/livez", "the process answers", livez),
     Route("GET", "/readyz", "the store takes writes", readyz),
     Route("GET", "/health", "the same as livez", livez),

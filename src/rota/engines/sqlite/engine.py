@@ -100,5 +100,8 @@ class SqliteEngine:
         await asyncio.Future()
         yield ()
 
+    def vitals(self) -> dict[str, float]:
+        return {"commits": self._store.commits, "commit_seconds": self._store.commit_seconds}
+
     async def close(self) -> None:
         await self._store.close()

@@ -1,7 +1,7 @@
 -- best
 -- Each type gives its best; the best of these win. The inner list is an index range per type.
 SELECT j.seq, j.id, j.lease + 1, j.type, j.queue, j.attempt + 1, j.max_attempts, b.payload, b.content_type, b.headers,
-       j.timeout, j.created_at
+       j.timeout, j.run_at
 FROM (
   SELECT c.seq
   FROM json_each(?1) AS t

@@ -1,0 +1,109 @@
+"""``/metrics`` for Prometheus and its kin: what the server knows, in OpenMetrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from rota import __version__
+from rota.core.meter import BUCKETS, Histogram
+from rota.core.service import QueueInfo, Service
+from rota.model.job import State
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+async def page(service: Service) -> bytes:
+    """All metrics as text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(list(_families(service, await service.queues()))))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text
+
+
+class _Collector(Collector):
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def _families(service: Service, queues: list[QueueInfo]) -> Iterator[Metric]:
+    meter = service.workers.meter
+    yield InfoMetricFamily("rota_build", "This server.", value={"version": __version__})
+
+    jobs = GaugeMetricFamily("rota_jobs", "Jobs in the store.", labels=["queue", "state"])
+    oldest = GaugeMetricFamily(
+        "rota_job_oldest_age_seconds", "How long the oldest pending job waits.", labels=["queue"]
+    )
+    paused = GaugeMetricFamily("rota_queue_paused", "1 while nothing is handed out.", labels=["queue"])
+    for queue in queues:
+        for state in State:
+            jobs.add_metric([queue.name, state], queue.counts.get(state, 0))
+        oldest.add_metric([queue.name], queue.oldest_age or 0.0)
+        paused.add_metric([queue.name], float(queue.paused))
+    yield from (jobs, oldest, paused)
+
+    enqueued = CounterMetricFamily("rota_jobs_enqueued", "Jobs stored.", labels=["queue", "type"])
+    for kind, count in meter.enqueued.items():
+        enqueued.add_metric(kind, count)
+    yield enqueued
+    finished = CounterMetricFamily(
+        "rota_jobs_finished", "Jobs that ended.", labels=["queue", "type", "outcome"]
+    )
+    again = CounterMetricFamily(
+        "rota_jobs_requeued", "Tries after which a job waits again.", labels=["queue", "type", "end"]
+    )
+    for labels, count in meter.finished.items():
+        finished.add_metric(labels, count)
+    for labels, count in meter.requeued.items():
+        again.add_metric(labels, count)
+    yield from (finished, again)
+
+    yield _histogram("rota_job_wait_seconds", "From due to handed out.", meter.waits)
+    yield _histogram("rota_job_run_seconds", "From handed out to reported.", meter.runs)
+
+    roster = list(service.workers.roster.values())
+    workers = GaugeMetricFamily("rota_workers", "Connected workers.", labels=["transport"])
+    for transport, count in Counter(worker.transport for worker in roster).items():
+        workers.add_metric([transport], count)
+    slots = GaugeMetricFamily("rota_worker_slots", "Places in workers.", labels=["state"])
+    taken = sum(len(worker.taken) for worker in roster)
+    slots.add_metric(["taken"], taken)
+    slots.add_metric(["free"], max(0, sum(worker.slots for worker in roster) - taken))
+    yield from (workers, slots)
+
+    yield CounterMetricFamily(
+        "rota_leases_expired", "Jobs whose worker was lost.", value=meter.expired_leases
+    )
+    yield GaugeMetricFamily("rota_loop_lag_seconds", "How late the last timer came.", value=meter.lag)
+    vitals = service.engine.vitals()
+    yield SummaryMetricFamily(
+        "rota_store_commit_seconds",
+        "Commits and the time they took.",
+        count_value=int(vitals["commits"]),
+        sum_value=vitals["commit_seconds"],
+    )
+
+
+def _histogram(name: str, told: str, found: Mapping[tuple[str, str], Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, told, labels=["queue", "type"])
+    bounds = [*(str(bound) for bound in BUCKETS), "+Inf"]
+    for kind, histogram in found.items():
+        rising = zip(bounds, accumulate(histogram.counts), strict=True)
+        family.add_metric(kind, [(bound, float(count)) for bound, count in rising], histogram.sum)
+    return family
