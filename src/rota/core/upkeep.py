@@ -1,8 +1,7 @@
 """Every timer of the server on one page.
 
 Each step is a guarded statement: a second server that runs it at the same time finds nothing left to do. A
-step
-that fails is told to the log and tried again; one bad round stops no timer.
+step that fails is told to the log and tried again; one bad round stops no timer.
 """
 
 from __future__ import annotations

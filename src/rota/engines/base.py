@@ -40,14 +40,12 @@ class Engine(Protocol):
     def enqueue(self, requests: Sequence[Request], now: int) -> Awaitable[list[list[Kept]]]:
         """Write all jobs of all requests; each request wholly or not at all.
 
-        Jobs whose idempotency key was used before with the same fingerprint are answered with the ids of then
-        (``why='idempotency'``, ``state=None`` where that job is gone by now); with another fingerprint, or
-        another number
-        of jobs, the whole request stores nothing: the clashing jobs are answered ``why='mismatch'``, the
-        others
-        ``why=None`` with ``state=None``. A job whose unique key is held by another is answered with the
-        holder
-        (``why='unique'``). An id that is there already is left alone. Keys are kept for 24 hours.
+        Jobs whose idempotency key was used before with the same fingerprint are answered with the ids of
+        then (``why='idempotency'``, ``state=None`` where that job is gone by now); with another fingerprint,
+        or another number of jobs, the whole request stores nothing: the clashing jobs are answered
+        ``why='mismatch'``, the others ``why=None`` with ``state=None``. A job whose unique key is held by
+        another is answered with the holder (``why='unique'``). An id that is there already is left alone.
+        Keys are kept for 24 hours.
         """
         ...
 
@@ -55,8 +53,7 @@ class Engine(Protocol):
         """Best pending jobs for every ask: priority (high first), then age; per queue of the ask in turn.
 
         They become running with attempt + 1, lease + 1 and the ask's worker. Expired jobs are passed over.
-        Paused
-        queues are the caller's business.
+        Paused queues are the caller's business.
         """
         ...
 
@@ -65,13 +62,10 @@ class Engine(Protocol):
         all this.
 
         An outcome applies when the job is running under just that lease; otherwise nothing changes. An
-        outcome that
-        would go on (scheduled or pending) of a job with a requested cancel ends it as cancelled instead. A
-        unique key
-        is given up on entering a state outside its states, and not taken again. Every attempt that did not
-        end in
-        done is kept with its error. ``lost`` adds one to the job's losses; ``spent=False`` takes one off its
-        attempt.
+        outcome that would go on (scheduled or pending) of a job with a requested cancel ends it as cancelled
+        instead. A unique key is given up on entering a state outside its states, and not taken again. Every
+        attempt that did not end in done is kept with its error. ``lost`` adds one to the job's losses;
+        ``spent=False`` takes one off its attempt.
         """
         ...
 

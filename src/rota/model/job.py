@@ -229,10 +229,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the store knows of a job. ``payload``, ``result``, ``error`` and ``attempts`` only where
-    the whole
-    job was asked for. ``attempts``: all tries, oldest first, a running or done one last; ``error``: the last
-    one, unless
-    the job is done.
+    the whole job was asked for. ``attempts``: all tries, oldest first, a running or done one last;
+    ``error``: the last one, unless the job is done.
     """
 
     id: str

@@ -73,9 +73,7 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_u
 
     ``done`` may carry a result. ``failed`` and ``timeout`` carry an error; ``retry`` False makes the failure
     final, ``delay`` overrides the backoff (but no policy of none). ``snoozed`` needs ``delay`` and costs no
-    attempt;
-    ``released``
-    hands the job back untouched; ``cancelled`` says that the worker obeyed.
+    attempt; ``released`` hands the job back untouched; ``cancelled`` says that the worker obeyed.
     """
 
     id: str
