@@ -51,6 +51,11 @@ def fails(text: str) -> None:
 
 
 @app.task
+def breaks(text: str) -> None:
+    raise OSError(text)
+
+
+@app.task
 def says(text: str) -> str:
     rota.current().log(text)
     return text
@@ -200,6 +205,14 @@ class Terminal:
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self._ours, text.encode())
+
+    def interrupt(self) -> Ran:
+        """Press Ctrl-C, and again as people do: Python overlooks one that comes just before it reads."""
+        while self.process.poll() is None:
+            self.type("\x03")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+        return self.end()
 
     def end(self) -> Ran:
         """All that appeared, when the process has ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,14 @@ def test_a_restart_of_the_server_goes_unnoticed(tmp_path: Path) -> None:
         process.stdin.flush()
         wait_until(lambda: count(rota, "q") == 1, "the first job is stored")
         server.kill()
-        process.stdin.write(b"2\n")
-        process.stdin.flush()
-        with running_server(tmp_path, listen=server.url.removeprefix("http://")):
+        address = server.url.removeprefix("http://")
+        host, _, port = address.partition(":")
+        with socket.create_server((host, int(port))) as nobody:
+            process.stdin.write(b"2\n")
+            process.stdin.flush()
+            nobody.settimeout(20)
+            nobody.accept()[0].close()
+        with running_server(tmp_path, listen=address):
             out, err = process.communicate(b"3\n", timeout=20)
             assert json.loads(out)["stored"] == 3, err
             assert count(rota, "q") == 3

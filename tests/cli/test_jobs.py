@@ -84,22 +84,22 @@ def test_an_unknown_state_is_refused_with_the_known_ones(rota: Cli) -> None:
 
 
 def test_show_tells_everything(rota: Cli) -> None:
-    id = rota.end("fails", '{"text": "first\\nsecond"}', tags=["a"], headers={"h": "v"}, max_attempts=3)
+    id = rota.end("breaks", '{"text": "first\\nsecond"}', tags=["a"], headers={"h": "v"}, max_attempts=1)
     ran = rota("jobs", "show", id)
     assert ran.status == 0
     facts = dict(
         line.split(maxsplit=1) for line in ran.out.split("\n\n")[0].splitlines() if not line.startswith(" ")
     )
     assert facts["id"] == id
-    assert facts["type"] == "fails"
+    assert facts["type"] == "breaks"
     assert facts["state"] == "failed"
-    assert facts["attempt"] == "1 of 3"
+    assert facts["attempt"] == "1 of 1"
     assert facts["tags"] == "a"
     assert facts["header"] == "h: v"
     assert facts["payload"] == '{"text":"first\\nsecond"}'
-    assert facts["error"] == "rota.Fail: first"
+    assert facts["error"] == "OSError: first"
     assert "\n         second\n" in ran.out
-    assert "raise rota.Fail(text)" in ran.out
+    assert "raise OSError(text)" in ran.out
     title, row = ran.out.splitlines()[-2:]
     assert title.split()[:3] == ["TRY", "END", "STARTED"]
     assert row.split()[:2] == ["1", "failed"]

@@ -46,7 +46,7 @@ def test_clear_asks_people(rota: Cli) -> None:
     rota.put("x", queue="asked")
     rota.put("x", queue="asked", delay=3600)
     terminal = rota.terminal("queues", "clear", "asked")
-    terminal.until("Delete 1 pending and 1 scheduled jobs of asked? [y/N]")
+    terminal.until("Delete 1 pending and 1 scheduled jobs of asked? [y/N]: ")
     terminal.type("n\n")
     refused = terminal.end()
     assert refused.status == 1
@@ -54,7 +54,7 @@ def test_clear_asks_people(rota: Cli) -> None:
     assert rota.queue("asked")["pending"] == 1
 
     terminal = rota.terminal("queues", "clear", "asked")
-    terminal.until("[y/N]")
+    terminal.until("[y/N]: ")
     terminal.type("y\n")
     assert "2 jobs of asked deleted" in terminal.end().out
     rota.put("x", queue="asked")
@@ -66,9 +66,8 @@ def test_clear_asks_people(rota: Cli) -> None:
 def test_ctrl_c_at_the_question_changes_nothing(rota: Cli) -> None:
     rota.put("x", queue="kept")
     terminal = rota.terminal("queues", "clear", "kept")
-    terminal.until("[y/N]")
-    terminal.type("\x03")
-    ran = terminal.end()
+    terminal.until("[y/N]: ")
+    ran = terminal.interrupt()
     assert ran.status == 130
     assert "Traceback" not in ran.out
     assert rota.queue("kept")["pending"] == 1
@@ -77,7 +76,7 @@ def test_ctrl_c_at_the_question_changes_nothing(rota: Cli) -> None:
 def test_delete_of_many_asks_people(rota: Cli) -> None:
     ids = [rota.put("x", queue="many") for _ in range(2)]
     terminal = rota.terminal("jobs", "delete", *ids)
-    terminal.until("Delete 2 jobs with their results and logs? [y/N]")
+    terminal.until("Delete 2 jobs with their results and logs? [y/N]: ")
     terminal.type("\n")
     assert terminal.end().status == 1
     assert rota.job(ids[0])["state"] == "pending"
@@ -92,7 +91,7 @@ def test_workers(rota: Cli) -> None:
     inside = next(row for row in rows if "built-in default" in row)
     assert inside.startswith("inside-")
     ours = next(row for row in rows if " socket " in row)
-    assert "add,blocks,fails,nap,picture,says" in ours
+    assert "add,blocks,breaks,fails,nap,picture,says" in ours
     assert rota("workers", "list", "--json").json.keys() == {"workers"}
 
 

@@ -221,6 +221,7 @@ def test_a_process_that_dies_is_started_again(rota: Cli) -> None:
 
 def test_processes_die_with_a_killed_supervisor(rota: Cli) -> None:
     with working(rota, "--processes", "2") as supervisor:
+        wait_until(lambda: len(rota.workers("mine")) == 2, "both are there")
         children = children_of(supervisor.pid)
         assert len(children) == 2
         supervisor.process.kill()
@@ -230,6 +231,7 @@ def test_processes_die_with_a_killed_supervisor(rota: Cli) -> None:
 
 def test_a_second_signal_to_the_supervisor_ends_all(rota: Cli) -> None:
     with working(rota, "--processes", "2") as supervisor:
+        wait_until(lambda: len(rota.workers("mine")) == 2, "both are there")
         id = running_job(rota, "nap", '{"seconds": 60}')
         children = children_of(supervisor.pid)
         supervisor.terminate()

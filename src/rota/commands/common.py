@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from rota.sdk.calls import Answer, Call
     from rota.sdk.client import Client
 
+    _Seconds = click.ParamType[float]
+    _Text = click.ParamType[str]
+else:
+    # Older versions of click know no such brackets.
+    _Seconds = _Text = click.ParamType
+
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
@@ -103,7 +109,7 @@ def confirm(question: str, yes: bool) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-class Span(click.ParamType[float]):
+class Span(_Seconds):
     """Seconds, or a text such as ``5m``."""
 
     name = "duration"
@@ -121,7 +127,7 @@ class Span(click.ParamType[float]):
             self.fail(f"{value!r} is not {kind.allowed}.", param, ctx)
 
 
-class Moment(click.ParamType[str]):
+class Moment(_Text):
     """RFC 3339 with a zone, or a duration back from now; gives RFC 3339."""
 
     name = "time"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rota.commands.common import Misused, Span, given_token, given_url, server_options
+from rota.commands.common import MISUSED, Misused, Span, given_token, given_url, server_options
 
 if TYPE_CHECKING:
     from rota.sdk.app import App
@@ -144,6 +144,7 @@ def _run(
         with stopping:
             runner.run(worker.run())
     except (BadInput, Forbidden, Unauthorized) as error:
+        stopping.status = MISUSED
         raise Misused(f"The server does not take this worker: {error.detail}") from None
     finally:
         # A handler's thread that does not end must not keep the process.
