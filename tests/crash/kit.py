@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,25 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
             return found
         assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} seconds"
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """SIGSTOP, and inside the block every thread stands still; SIGCONT at its end."""
+
+    def still() -> bool:
+        states = [
+            task.joinpath("stat").read_text().rpartition(")")[2].split()[0] for task in threads.iterdir()
+        ]
+        return set(states) == {"T"}
+
+    threads = Path(f"/proc/{pid}/task")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until(still, f"the freezing of {pid}")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 class Scene:

@@ -13,27 +13,31 @@ from tests.crash.kit import APP, Scene, until
 
 
 def test_a_server_lets_its_own_jobs_finish(scene: Callable[..., Scene]) -> None:
+    """And hands out nothing meanwhile, neither to its own workers nor to those elsewhere."""
     here = scene(handlers__enabled="sleep", handlers__queues="sleepers=3")
-    with here.server("--work", APP, "--grace", "15s") as server:
-        [held] = here.send("hold", payload={"gate": "go"})
-        here.began(held)
-        body = {"type": "sleep", "queue": "sleepers", "payload": {"ms": 600}}
-        sleeping = here.http.post("/v1/jobs", json=body).json()["id"]
-        until(lambda: here.state(sleeping) == "running", "the sleeping job")
-        server.wait_for("draining", after=server.terminate)
-        [waits] = here.send("hold", payload={"gate": "go"})
-        assert here.http.get("/readyz").status_code == 503
-        until(lambda: here.state(sleeping) == "done", "the end of the sleeping job")
-        assert here.state(held) == "running"
-        assert here.state(waits) == "pending", "a draining server hands out nothing"
-        here.open("go")
-        assert server.wait() == 0
-    with here.server("--work", APP):
-        here.ended(held, waits)
-        job = here.job(sleeping)
-        assert (job["state"], [one["end"] for one in job["attempts"]]) == ("done", ["done"])
-        here.http.delete(f"/v1/jobs/{sleeping}").raise_for_status()
-        here.check(once=True)
+    with ExitStack() as stack:
+        with here.server("--work", APP, "--grace", "15s") as server:
+            idle = stack.enter_context(here.worker("idle", "--queues", "elsewhere"))
+            [held] = here.send("hold", payload={"gate": "go"})
+            here.began(held)
+            body = {"type": "sleep", "queue": "sleepers", "payload": {"ms": 600}}
+            sleeping = here.http.post("/v1/jobs", json=body).json()["id"]
+            until(lambda: here.state(sleeping) == "running", "the sleeping job")
+            server.wait_for("draining", after=server.terminate)
+            [waits] = here.send("hold", payload={"gate": "go"})
+            [elsewhere] = here.send("quick", queue="elsewhere")
+            assert here.http.get("/readyz").status_code == 503
+            until(lambda: here.state(sleeping) == "done", "the end of the sleeping job")
+            assert [here.state(id) for id in (held, waits, elsewhere)] == ["running", "pending", "pending"]
+            here.open("go")
+            assert server.wait() == 0
+        with here.server("--work", APP):
+            here.ended(held, waits, elsewhere)
+            job = here.job(sleeping)
+            assert (job["state"], [one["end"] for one in job["attempts"]]) == ("done", ["done"])
+            here.http.delete(f"/v1/jobs/{sleeping}").raise_for_status()
+            here.check(once=True)
+            idle.stop()
 
 
 def test_what_does_not_finish_in_time_is_handed_back(scene: Callable[..., Scene]) -> None:

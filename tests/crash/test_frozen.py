@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
-from tests.crash.kit import Scene, until
+from tests.crash.kit import Scene, frozen, until
 
 SHORT = {"lease": "1s", "beat": "300ms", "socket_grace": "300ms"}
 
@@ -16,19 +16,15 @@ SHORT = {"lease": "1s", "beat": "300ms", "socket_grace": "300ms"}
 def test_a_worker_that_wakes_up_too_late(scene: Callable[..., Scene], transport: str) -> None:
     here = scene(**SHORT)
     flags = ["--poll"] if transport == "poll" else []
-    with here.server(), here.worker("frozen", "--slots", "1", *flags) as frozen:
+    with here.server(), here.worker("frozen", "--slots", "1", *flags) as worker:
         [id] = here.send("hold", payload={"gate": "go"})
         first = here.began(id)
-        frozen.send(signal.SIGSTOP)
-        try:
-            with here.worker("other", *flags):
-                assert here.began(id, 2)["attempt"] == 2
-                here.open("go")
-                [done] = here.ended(id)
-        finally:
-            frozen.send(signal.SIGCONT)
+        with frozen(worker.pid), here.worker("other", *flags):
+            assert here.began(id, 2)["attempt"] == 2
+            here.open("go")
+            [done] = here.ended(id)
         until(lambda: here.history.events("ended", id=id, who=first["who"]), "the late end")
-        # Its next job shows that whatever it had to say of the first has arrived.
+        # Its next jobs show that whatever it had to say of the first has arrived.
         here.ended(*here.send("quick", 5))
         assert {event["who"] for event in here.history.events("began", attempt=1)} == {first["who"]}
         assert here.job(id) == done
@@ -42,12 +38,10 @@ def test_a_late_report_is_refused(scene: Callable[..., Scene]) -> None:
     with here.server(), here.bare_worker() as bare:
         [id] = here.send("hold", payload={"gate": "go"})
         here.began(id)
-        bare.send_signal(signal.SIGSTOP)
-        with here.worker("other"):
+        with frozen(bare.pid), here.worker("other"):
             here.began(id, 2)
             here.open("go")
             [done] = here.ended(id)
-        bare.send_signal(signal.SIGCONT)
         [answer] = until(lambda: here.history.events("answered"), "the answer")
         assert (answer["status"], answer["answer"]["code"]) == (409, "stale_lease")
         assert [one["applied"] for one in answer["answer"]["answers"]] == [False]
@@ -57,22 +51,19 @@ def test_a_late_report_is_refused(scene: Callable[..., Scene]) -> None:
 
 def test_a_late_report_while_somebody_else_still_runs_it(scene: Callable[..., Scene]) -> None:
     here = scene(**SHORT)
-    with here.server(), here.bare_worker() as bare:
+    with here.server(), here.bare_worker() as bare, ExitStack() as stack:
         [id] = here.send("hold", payload={"gate": "go"})
         here.began(id)
-        bare.send_signal(signal.SIGSTOP)
-        until(lambda: here.state(id) == "pending", "the end of the lease")
-        with here.worker("other") as other:
+        with frozen(bare.pid):
+            other = stack.enter_context(here.worker("other"))
             here.began(id, 2)
-            other.send(signal.SIGSTOP)
-            try:
-                here.open("go")
-                bare.send_signal(signal.SIGCONT)
-                [answer] = until(lambda: here.history.events("answered"), "the answer")
-                job = here.job(id)
-            finally:
-                other.send(signal.SIGCONT)
-            assert (answer["status"], answer["answer"]["code"]) == (409, "stale_lease")
-            assert (job["lease"], job["result"]) == (2, None)
-            here.ended(id)
-            here.check()
+            thaw = stack.enter_context(ExitStack())
+            thaw.enter_context(frozen(other.pid))
+            here.open("go")
+        [answer] = until(lambda: here.history.events("answered"), "the answer")
+        job = here.job(id)
+        assert (answer["status"], answer["answer"]["code"]) == (409, "stale_lease")
+        assert (job["attempt"], job["result"]) == (2, None)
+        thaw.close()
+        here.ended(id)
+        here.check()
