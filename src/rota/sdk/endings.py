@@ -146,7 +146,8 @@ def _failed(id: str, lease: int, error: BaseException) -> Ending:
 def _meant(error: BaseException) -> Error:
     """Raised on purpose: the message says it all, unless something else was the cause."""
     told = describe(error)
-    return told if error.__cause__ or error.__context__ else Error(told.type, told.message)
+    caused = error.__cause__ or (error.__context__ and not error.__suppress_context__)
+    return told if caused else Error(told.type, told.message)
 
 
 def _trace(error: BaseException) -> str | None:
