@@ -37,7 +37,7 @@ def surprise() -> None:
     [(on_purpose, False), (instead_of_another, False), (because_of_another, True), (surprise, True)],
 )
 def test_only_surprises_and_causes_carry_a_traceback(handler: Callable[[], None], told: bool) -> None:
-    with pytest.raises(Exception, match="user|later") as caught:
+    with pytest.raises(Exception, match=r"user|later") as caught:
         handler()
     error = _failed("id", 1, caught.value).error
     assert error is not None
