@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tests.crash.history import seconds
-from tests.crash.kit import APP, Scene, until
+from tests.crash.kit import APP, PATIENCE, Scene, until
 
 
 def test_the_jobs_of_killed_workers_go_to_others_in_time(scene: Callable[..., Scene]) -> None:
@@ -39,11 +39,13 @@ def test_the_jobs_of_killed_workers_go_to_others_in_time(scene: Callable[..., Sc
 def test_a_poison_job_takes_nobody_down(scene: Callable[..., Scene]) -> None:
     """It kills each worker that runs it; after three it has failed, and all others were done all the time."""
     here = scene(lease="2s", beat="300ms", socket_grace="200ms")
-    with here.server("--work", APP, "--processes", "2"):
+    with here.server("--work", APP, "--processes", "2") as server:
         until(lambda: len(here.roster()) == 2, "the workers")
         [poison] = here.send("poison")
         ids = []
+        deadline = time.monotonic() + PATIENCE
         while here.state(poison) != "failed":
+            assert time.monotonic() < deadline, server.text
             ids += here.send("quick", 5)
             pause = time.monotonic() + 0.05
             until(lambda pause=pause: time.monotonic() > pause, "the next")  # type: ignore[misc]

@@ -229,3 +229,20 @@ async def test_a_connection_serves_many_requests(site: Site) -> None:
     writer.close()
     assert [answer.status_code for answer in answers] == [201] * 3
     assert await site.stored() == 3
+
+
+async def test_a_fault_of_ours_is_a_problem_too_and_tells_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("the secret inside")
+
+    monkeypatch.setattr(site.service, "jobs", broken)
+    monkeypatch.setattr(site.service, "enqueue", broken)
+    for answer in (await site.http.get("/v1/jobs"), await site.send(BODY)):
+        told = problem(answer, 500, "internal")
+        assert "secret" not in answer.text
+        assert "log of the server" in told["detail"]
+    logged = [record for record in caplog.records if record.getMessage() == "request failed"]
+    assert [record.exc_info is not None for record in logged] == [True, True]
+    assert await site.get("/livez") == {"status": "ok"}

@@ -311,3 +311,21 @@ async def test_a_worker_that_says_it_drains_gets_its_waiting_fetch_back_and_no_m
     answer = await site.post("/v1/fetch", ask)
     assert (answer["jobs"], answer["drain"]) == ([], True)
     assert await site.state(id) == "pending"
+
+
+async def test_a_refused_line_does_not_cost_a_job(site: Site) -> None:
+    id = await site.enqueue()
+    [job] = (await site.post("/v1/fetch", {"worker": "w1", "queues": ["default"]}))["jobs"]
+    before = (await site.job(id))["lease_until"]
+    line = {"id": id, "text": "x", "level": "loud"}
+    beat = {"worker": "w1", "leases": [lease(job)], "lines": [line]}
+    problem(await site.http.post("/v1/beat", json=beat), 422, "invalid_level", "level")
+    assert (await site.job(id))["lease_until"] > before
+
+
+async def test_nobody_outside_passes_for_a_worker_inside(site: Site) -> None:
+    ask = {"worker": "inside-1", "queues": ["default"], "wait": 0}
+    problem(await site.http.post("/v1/fetch", json=ask), 422, "invalid_worker", "worker")
+    async with site.socket() as worker:
+        await worker.send("hello", worker="inside-1", queues=["default"], slots=1)
+        assert (await worker.refused())["code"] == "invalid_worker"

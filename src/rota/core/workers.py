@@ -81,6 +81,7 @@ class Workers:
         to stop.
         """
         reports.check_worker(hello.worker, hello.queues, hello.types, hello.slots)
+        check_outside(hello.worker, transport)
         now = self._clock.now()
         worker = Worker(hello, transport, now)
         worker.stop, worker.drain = stop, drain
@@ -146,6 +147,7 @@ class Workers:
         untouched.
         """
         reports.check_worker(ask.worker, ask.queues, ask.types, ask.slots)
+        check_outside(ask.worker, "poll")
         if not 0 <= ask.wait <= 60:
             raise BadInput("wait must be 0 to 60 seconds.", code="invalid_wait", field="wait")
         worker = self._poller(ask.worker, ask)
@@ -377,3 +379,11 @@ class Workers:
             self._bus.events.publish(told(outcomes, applied, self._clock.now()))
         if pending:
             self._dispatch.wake(pending)
+
+
+def check_outside(worker: str, transport: Transport) -> None:
+    """BadInput for an id that only workers inside the server have: their jobs count as lost at its restart."""
+    if transport != "inside" and worker.startswith(INSIDE):
+        raise BadInput(
+            f"The id of a worker must not begin with {INSIDE!r}.", code="invalid_worker", field="worker"
+        )

@@ -20,7 +20,7 @@ from rota.model.errors import BadInput, Conflict, NotFound, RotaError, Unavailab
 from rota.model.job import ENDED, Job, Match, State
 from rota.model.spec import parse_time
 from rota.web import events, wire
-from rota.web.asgi import Ring
+from rota.web.asgi import BROKEN, Ring
 from rota.web.auth import Gate
 from rota.web.hot import HotApi, seconds_of
 from rota.web.live import WorkerSocket
@@ -245,9 +245,14 @@ def build(service: Service, gate: Gate, max_body: int) -> Ring:
     ]
     routes.append(WebSocketRoute(SOCKET_PATH, WorkerSocket(service)))
     routes.append(WebSocketRoute(LIVE_PATH, events.LiveSocket(service)))
-    app = Starlette(routes=routes, exception_handlers={RotaError: _problem, HTTPException: _http_problem})
+    answers = {RotaError: _problem, HTTPException: _http_problem, Exception: _fault}
+    app = Starlette(routes=routes, exception_handlers=answers)
     app.router.redirect_slashes = False
     return Ring(app, hot.routes, gate, max_body)
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    return _problem(request, RotaError(BROKEN))
 
 
 def _problem(request: Request, error: Exception) -> Response:

@@ -14,6 +14,8 @@ from rota.web.auth import Gate
 
 log = logging.getLogger("rota.web")
 
+BROKEN = "Something went wrong here; the log of the server says more."
+
 Hot = Callable[["Call"], Awaitable[tuple[int, bytes]]]
 
 _JSON = (b"content-type", b"application/json")
@@ -91,7 +93,7 @@ class Ring:
                 self._gate.check(scope)
                 hot = self._hot.get((scope["method"], scope["path"]))
                 if hot is None:
-                    await self._app(scope, receive, send)
+                    await self._through(scope, receive, send)
                     return
                 status, body = await hot(Call(scope, receive, self._max_body))
                 await respond(send, status, body)
@@ -99,7 +101,7 @@ class Ring:
                 await refuse(send, error)
             except Exception:
                 log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
-                await refuse(send, RotaError("Something went wrong here; the log of the server says more."))
+                await refuse(send, RotaError(BROKEN))
         elif kind == "websocket":
             try:
                 self._gate.check(scope)
@@ -108,6 +110,13 @@ class Ring:
                 await _refuse_socket(scope, send, error)
                 return
             await self._app(scope, receive, send)
+
+    async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The framework answers its own faults before it hands them on: what is left is to log them."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception:
+            log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
 
 
 async def respond(send: Send, status: int, body: bytes, headers: tuple[Any, ...] = (_JSON,)) -> None:

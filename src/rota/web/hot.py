@@ -96,8 +96,9 @@ class HotApi:
         workers = self._service.workers
         if report.drain:
             workers.leaving(report.worker)
-        await workers.log(report.lines, report.worker)
+        # The leases first: a line that is refused must not cost a job.
         stops = await workers.extend(report.worker, report.leases, report.progress)
+        await workers.log(report.lines, report.worker)
         return 200, wire.encode(protocol.Beaten(stops, workers.beaten(report.worker)))
 
     async def _and_wait(self, asked: Request, wait: float) -> tuple[int, bytes]:
