@@ -382,7 +382,7 @@ class Workers:
 
 
 def check_outside(worker: str, transport: Transport) -> None:
-    """BadInput for an id that only workers inside the server have: their jobs count as lost at its restart."""
+    """BadInput for an id that only workers inside the server have: at a restart their jobs count as lost."""
     if transport != "inside" and worker.startswith(INSIDE):
         raise BadInput(
             f"The id of a worker must not begin with {INSIDE!r}.", code="invalid_worker", field="worker"
