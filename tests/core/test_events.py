@@ -162,8 +162,3 @@ async def test_what_people_do(service: Service) -> None:
             ("requeued", "pending"),
             ("deleted", "pending"),
         ]
-
-
-async def test_every_kind_is_listed() -> None:
-    listed = set(events.KINDS)
-    assert {"enqueued", "started", "progress", "log", "requeued", "finished", "worker_left"} <= listed

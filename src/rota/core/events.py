@@ -25,23 +25,6 @@ BEHIND = 5_000
 WARM = 120.0
 """Seconds for which events are still kept after the last listener has left."""
 
-KINDS = (
-    "enqueued",
-    "started",
-    "progress",
-    "log",
-    "requeued",
-    "stopping",
-    "finished",
-    "deleted",
-    "due",
-    "paused",
-    "resumed",
-    "worker_joined",
-    "worker_draining",
-    "worker_left",
-)
-
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Something that happened at ``at`` (microseconds). Events of jobs have ``id``; ``detail`` depends on
