@@ -24,7 +24,9 @@ from rota.model.spec import NAME, NAME_RULE, Limits
 T = TypeVar("T")
 
 BATCH = 500
-"""Jobs per transaction where many are meant."""
+"""Jobs per transaction where many are meant, and on a page."""
+LOG_LINES = 10_000
+"""Log lines in an answer."""
 
 
 class QueueInfo(msgspec.Struct, frozen=True):
@@ -115,8 +117,8 @@ class Service:
     async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
         """Numbered log lines of a job. Raises NotFound."""
         await self.job(id)
-        if not 1 <= limit <= 10_000:
-            raise BadInput("limit must be 1 to 10000.", code="invalid_limit", field="limit")
+        if not 1 <= limit <= LOG_LINES:
+            raise BadInput(f"limit must be 1 to {LOG_LINES}.", code="invalid_limit", field="limit")
         return await self.engine.logs(id, after, limit)
 
     async def cancel(self, id: str) -> Job:

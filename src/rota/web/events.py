@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +17,7 @@ from rota.core.service import Service
 from rota.model.clock import to_text
 from rota.model.errors import BadInput, RotaError
 from rota.web import wire
+from rota.web.parameters import Asked, Parameter, takes
 
 QUIET = 15.0
 """Seconds without an event after which a sign of life is sent."""
@@ -55,9 +56,32 @@ def check_topics(topics: Iterable[str], field: str) -> None:
             )
 
 
-async def server_sent(service: Service, request: Request, topics: list[str]) -> Response:
-    """``text/event-stream``; ``Last-Event-ID`` takes up where the client was cut off."""
-    check_topics(topics, "topic")
+class Topic(NamedTuple):
+    """Something to listen to."""
+
+    def read(self, name: str, text: str) -> str:
+        check_topics([text], name)
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": r"^(\*|(queue|job):[^\x00]+)$"}
+
+
+@takes(
+    Parameter(
+        "topic",
+        Topic(),
+        "`*` for everything (that is the default), `queue:NAME` or `job:ID`; may be given many times",
+        repeated=True,
+        example="queue:default",
+    )
+)
+async def follow(service: Service, request: Request, asked: Asked) -> Response:
+    """Events as they happen, as server-sent events, without an end. The first one is `ready`, or `reset`
+    when what happened since `Last-Event-ID` cannot be told any more. The events are described in
+    docs/events.md.
+    """
+    topics = asked["topic"]
     after = request.headers.get("last-event-id")
     stream = service.bus.events
     reset = False

@@ -6,7 +6,6 @@ A framework costs 10 to 90 µs per request here, as much as all the work behind 
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -17,10 +16,13 @@ from rota.model.job import ENDED, Request
 from rota.model.spec import request
 from rota.web import wire
 from rota.web.asgi import Call, Hot
+from rota.web.parameters import NOTHING, WAIT, Query
 
 _fetch = msgspec.json.Decoder(protocol.Fetch)
 _finish = msgspec.json.Decoder(protocol.FinishBody)
 _beat = msgspec.json.Decoder(protocol.BeatBody)
+
+ENQUEUE = Query(WAIT)
 
 
 class HotApi:
@@ -39,7 +41,7 @@ class HotApi:
         """Store one job, or up to 10,000 as ``{"jobs": [...]}``: all or none. ``?wait=`` holds the answer
         (one job).
         """
-        wait = _wait(call.query) if call.query else None
+        wait = ENQUEUE.read(call.query)["wait"] if call.query else None
         body = await call.json()
         specs, many = wire.specs(body)
         key = call.header(b"idempotency-key")
@@ -61,7 +63,7 @@ class HotApi:
 
     async def fetch(self, call: Call) -> tuple[int, bytes]:
         """Jobs for a worker that polls; waits for the first one."""
-        _no_parameters(call.query)
+        NOTHING.read(call.query)
         ask = wire.decode(_fetch, await call.json())
         fetching = asyncio.ensure_future(self._service.workers.fetch(ask))
         leaving = asyncio.ensure_future(call.gone())
@@ -80,7 +82,7 @@ class HotApi:
 
     async def finish(self, call: Call) -> tuple[int, bytes]:
         """What became of jobs, from a worker that polls. 409 when not one of the leases was good."""
-        _no_parameters(call.query)
+        NOTHING.read(call.query)
         report = wire.decode(_finish, await call.json())
         answers = await self._service.workers.finish(report.worker, report.outcomes)
         if answers and not any(answer.applied for answer in answers):
@@ -91,7 +93,7 @@ class HotApi:
 
     async def beat(self, call: Call) -> tuple[int, bytes]:
         """Signs of life, progress and log lines from a worker that polls."""
-        _no_parameters(call.query)
+        NOTHING.read(call.query)
         report = wire.decode(_beat, await call.json())
         workers = self._service.workers
         if report.drain:
@@ -107,39 +109,3 @@ class HotApi:
             return 200, wire.encode(wire.kept(kept, asked.jobs[0]))
         shape = wire.job(job, self._service.waits_for(job))
         return 200 if job.state in ENDED else 202, wire.encode(shape)
-
-
-def _wait(query: bytes) -> float | None:
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    wait = None
-    for name, value in pairs:
-        if name != "wait":
-            raise BadInput(
-                f"Unknown parameter {name[:100]!r}. Known is: wait.",
-                code="unknown_parameter",
-                field=name[:100],
-            )
-        if wait is not None:
-            raise BadInput("wait is given twice.", code="duplicate_parameter", field="wait")
-        wait = seconds_of(value)
-    return wait
-
-
-def _no_parameters(query: bytes) -> None:
-    for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-        raise BadInput(
-            f"Unknown parameter {name[:100]!r}. There are none here.",
-            code="unknown_parameter",
-            field=name[:100],
-        )
-
-
-def seconds_of(text: str) -> float:
-    """The value of ``wait``; BadInput unless it is 0 to 600 seconds."""
-    try:
-        wait = float(text)
-    except ValueError:
-        wait = -1.0
-    if not 0 <= wait <= 600:
-        raise BadInput("wait must be 0 to 600 seconds.", code="invalid_wait", field="wait")
-    return wait

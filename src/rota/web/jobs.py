@@ -1,0 +1,144 @@
+"""Requests about jobs, but for their enqueue (see :mod:`rota.web.hot`)."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rota.core.service import BATCH, LOG_LINES, Service
+from rota.model.clock import to_text
+from rota.model.errors import Conflict
+from rota.model.job import ENDED, Job, Match, State
+from rota.web import wire
+from rota.web.answers import Json
+from rota.web.parameters import WAIT, Asked, Choices, Parameter, Text, Time, Whole, takes
+
+FILTERS = (
+    Parameter(
+        "state",
+        Choices(tuple(state.value for state in State)),
+        "only jobs in one of these states",
+        example="pending,running",
+    ),
+    Parameter("queue", Text(), "only jobs of this queue", example="default"),
+    Parameter("type", Text(), "only jobs of this type", example="sleep"),
+    Parameter("tag", Text(), "only jobs with this tag"),
+    Parameter("worker", Text(), "only jobs that this worker runs or ran last"),
+    Parameter("since", Time(), "only jobs stored at this time or later", example="2026-01-31T08:30:00Z"),
+    Parameter("until", Time(), "only jobs stored before this time"),
+    Parameter("q", Text(empty=False), "only jobs with this text in their id, type or a tag"),
+)
+"""Which jobs are meant; see :func:`match_of`."""
+
+LIMIT = Parameter("limit", Whole(1, BATCH), "jobs on a page", default=50, example="10")
+CURSOR = Parameter("cursor", Text(), "the page after the one whose answer had this as `cursor`")
+
+
+def match_of(asked: Asked) -> Match:
+    """The filter that a request names with :data:`FILTERS`."""
+    states = asked["state"]
+    return Match(
+        states=None if states is None else tuple(State(name) for name in states),
+        queue=asked["queue"],
+        type=asked["type"],
+        tag=asked["tag"],
+        worker=asked["worker"],
+        since=asked["since"],
+        until=asked["until"],
+        text=asked["q"],
+    )
+
+
+@takes(*FILTERS, LIMIT, CURSOR)
+async def list_jobs(service: Service, request: Request, asked: Asked) -> Response:
+    """Jobs that match all parameters given, newest first, without payload, result and attempts. `cursor` in
+    the answer asks for the next page; `null`: this was the last.
+    """
+    page = await service.jobs(match_of(asked), asked["limit"], asked["cursor"])
+    jobs = [wire.job(job, service.waits_for(job), whole=False) for job in page.jobs]
+    return Json({"jobs": jobs, "cursor": page.cursor})
+
+
+@takes(WAIT)
+async def get_job(service: Service, request: Request, asked: Asked) -> Response:
+    """One job with its payload, result, attempts and errors. With `wait`, once it has ended, or as it is
+    when the time is up.
+    """
+    job = await _job(service, request, asked)
+    return Json(wire.job(job, service.waits_for(job)))
+
+
+@takes(WAIT)
+async def get_result(service: Service, request: Request, asked: Asked) -> Response:
+    """The result of a job that is done, bare: the bytes that the handler gave, with their content type. 202
+    while the job has not ended; 409 when it ended without a result.
+    """
+    job = await _job(service, request, asked)
+    if job.state is State.DONE:
+        # Whatever a job produced must never run as a page of ours.
+        headers = {
+            "x-content-type-options": "nosniff",
+            "content-security-policy": "sandbox; default-src 'none'",
+        }
+        result = b"null" if job.result is None else job.result
+        return Response(result, headers=headers, media_type=job.result_type or "application/json")
+    if job.state in ENDED:
+        raise Conflict(
+            f"The job ended as {job.state}; it has no result.",
+            code=f"job_{job.state}",
+            error=None if job.error is None else msgspec.Raw(job.error),
+            reason=job.reason,
+        )
+    return Json({"id": job.id, "state": job.state}, 202)
+
+
+@takes(
+    Parameter("after", Whole(0), "only lines after this number", default=0),
+    Parameter("limit", Whole(1, LOG_LINES), "lines in the answer", default=1000),
+)
+async def get_logs(service: Service, request: Request, asked: Asked) -> Response:
+    """What the handler wrote while it ran, oldest first. Ask again with `next` as `after` for what came
+    since.
+    """
+    after = asked["after"]
+    lines = await service.logs(request.path_params["id"], after, asked["limit"])
+    shapes = [{"n": n, "at": to_text(line.at), "level": line.level, "text": line.text} for n, line in lines]
+    return Json({"lines": shapes, "next": lines[-1][0] if lines else after})
+
+
+@takes()
+async def cancel(service: Service, request: Request, asked: Asked) -> Response:
+    """A waiting job ends as cancelled. A running one is asked to stop (202); if its handler finishes first,
+    it is done.
+    """
+    job = await service.cancel(request.path_params["id"])
+    return Json(wire.job(job), 202 if job.state is State.RUNNING else 200)
+
+
+@takes()
+async def retry(service: Service, request: Request, asked: Asked) -> Response:
+    """A job that has ended becomes pending again, with all its attempts before it."""
+    return Json(wire.job(await service.retry(request.path_params["id"])))
+
+
+@takes()
+async def run_now(service: Service, request: Request, asked: Asked) -> Response:
+    """A scheduled job (one that waits for its backoff, too) becomes pending at once."""
+    return Json(wire.job(await service.run_now(request.path_params["id"])))
+
+
+@takes()
+async def delete(service: Service, request: Request, asked: Asked) -> Response:
+    """The job and all that belongs to it goes. A running job is not deleted; cancel it first."""
+    await service.delete(request.path_params["id"])
+    return Response(status_code=204)
+
+
+async def _job(service: Service, request: Request, asked: Asked) -> Job:
+    """The job of the path; with ``?wait=`` once it has ended, or as it is then."""
+    id = request.path_params["id"]
+    if asked["wait"] is None:
+        return await service.job(id)
+    job = await service.wait(id, asked["wait"])
+    return job if job is not None else await service.job(id)

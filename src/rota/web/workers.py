@@ -1,0 +1,29 @@
+"""Requests about workers; what workers themselves ask is in :mod:`rota.web.hot`."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rota.core.service import Service
+from rota.model.errors import NotFound
+from rota.web import wire
+from rota.web.answers import Json
+from rota.web.parameters import Asked, takes
+
+
+@takes()
+async def list_workers(service: Service, request: Request, asked: Asked) -> Response:
+    """The workers that are connected to this server, with what each has in hand."""
+    return Json({"workers": [wire.worker(one) for one in service.workers.roster.values()]})
+
+
+@takes()
+async def drain_worker(service: Service, request: Request, asked: Asked) -> Response:
+    """Ask a worker to take no more jobs, to finish what it has, and to leave. The answer does not wait for
+    that.
+    """
+    worker = request.path_params["worker"]
+    if not service.workers.ask_to_drain(worker):
+        raise NotFound(f"There is no worker {worker[:100]!r} here.", code="worker_not_found", field="worker")
+    return Json(wire.worker(service.workers.roster[worker]), 202)
