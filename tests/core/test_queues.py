@@ -192,7 +192,7 @@ async def test_why_a_job_waits(service: Service) -> None:
     assert await why(service, id) == "The queue default is paused."
     await service.resume("default")
     service.workers.draining(hand.worker)
-    assert await why(service, id) == "No worker serves the queue default."
+    assert await why(service, id) == "All workers of the queue default are draining."
     other = await attach(service, "w2")
     await other.until(1)
     assert await why(service, id) is None, "it runs"

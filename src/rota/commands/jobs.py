@@ -22,6 +22,7 @@ from rota.commands.common import (
     server_options,
     yes_option,
 )
+from rota.commands.explain import explain
 from rota.commands.output import Column
 from rota.commands.watch import logs, result, watch
 
@@ -36,7 +37,7 @@ PAGE = 500
 @click.group()
 @server_options
 def jobs() -> None:
-    """List, show, watch, cancel and retry jobs."""
+    """List, show, watch, explain, cancel and retry jobs."""
 
 
 @jobs.command("list")
@@ -183,7 +184,7 @@ def delete(ids: tuple[str, ...], yes: bool) -> None:
     _each(ids, calls.delete, lambda job: "is deleted")
 
 
-for _command in (watch, logs, result):
+for _command in (watch, explain, logs, result):
     jobs.add_command(_command)
 
 

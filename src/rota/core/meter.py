@@ -64,6 +64,8 @@ class Meter:
         self.expired_leases = 0
         self.lag = 0.0
         """Seconds by which the event loop's timers came late, at the last look."""
+        self.jump: tuple[int, float] | None = None
+        """When the wall clock was set last (by its new time), and by how many seconds."""
         self._kinds: dict[Kind, Kind] = {}
 
     def stored(self, kinds: Mapping[Kind, int]) -> None:
@@ -88,6 +90,12 @@ class Meter:
     def requeue(self, queue: str | None, type: str | None, end: str) -> None:
         """A job waits again."""
         self.requeued[*self._kind(queue or "", type or ""), end] += 1
+
+    def mean_run(self, queue: str, type: str) -> float | None:
+        """How long a run took so far, in seconds, on average; None when none has ended."""
+        found = self.runs.get((queue, type)) or self.runs.get(OTHERS)
+        tries = 0 if found is None else sum(found.counts)
+        return found.sum / tries if found is not None and tries else None
 
     def totals(self) -> dict[State, int]:
         """Jobs that ended, by final state."""

@@ -9,9 +9,11 @@ from typing import TypeVar
 
 import msgspec
 
+from rota.core import facts
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
 from rota.core.events import Event, moved, stored
+from rota.core.explain import in_short
 from rota.core.gather import Gather
 from rota.core.reports import Rules
 from rota.core.workers import Workers
@@ -252,18 +254,7 @@ class Service:
 
     def waits_for(self, job: Job) -> str | None:
         """Why a pending job is not running, in words; None for any other job."""
-        if job.state is not State.PENDING:
-            return None
-        if job.queue in self.dispatch.paused:
-            return f"The queue {job.queue} is paused."
-        serving = [w for w in self.workers.roster.values() if job.queue in w.queues and not w.draining]
-        if not serving:
-            return f"No worker serves the queue {job.queue}."
-        if not any(worker.types is None or job.type in worker.types for worker in serving):
-            return f"No connected worker of the queue {job.queue} knows the type {job.type}."
-        if self.dispatch.stopped:
-            return "The server is draining."
-        return "All slots are taken, or other jobs are ahead of it."
+        return in_short(job, facts.line(self, job))
 
     def due(self, at: int) -> None:
         """A job is scheduled for then."""

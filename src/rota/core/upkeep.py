@@ -20,6 +20,9 @@ from rota.model.job import Beat, Job, Match, State
 
 log = logging.getLogger("rota.upkeep")
 
+JUMP = 2.0
+"""Seconds by which the wall clock may differ from the steady one between two looks."""
+
 
 async def run(service: Service) -> None:
     """All timers, until cancelled."""
@@ -109,11 +112,20 @@ async def tidy(service: Service) -> None:
 
 
 async def look_at_the_clock(service: Service) -> None:
-    """How late timers come: what everybody who is served here waits for besides the work itself."""
+    """How late timers come: what everybody who is served here waits for besides the work itself. And whether
+    the wall clock was set, which moves every lease and every time that was told before.
+    """
     loop = asyncio.get_running_loop()
-    due = loop.time() + 0.5
+    meter = service.workers.meter
+    began, wall = loop.time(), service.clock.now()
     await asyncio.sleep(0.5)
-    service.workers.meter.lag = max(0.0, loop.time() - due)
+    passed = loop.time() - began
+    meter.lag = max(0.0, passed - 0.5)
+    now = service.clock.now()
+    jump = (now - wall) / SECOND - passed
+    if abs(jump) > JUMP:
+        meter.jump = (now, jump)
+        log.warning("the clock was set", extra={"seconds": round(jump, 3)})
 
 
 async def _lose(service: Service, jobs: list[Job], now: int) -> None:

@@ -128,6 +128,16 @@ class Engine(Protocol):
         """For each queue with pending jobs: since when (``run_at``) its oldest pending job waits."""
         ...
 
+    async def ahead(
+        self, ids: Sequence[str], types: Sequence[str] | None, now: int, limit: int
+    ) -> dict[str, dict[str, int]]:
+        """For each of these jobs that is pending: the jobs of its queue that a claim takes first, by type.
+
+        Those of higher priority and older ones of the same, as :meth:`claim` sees them; only of ``types``
+        (None: of any). Counting stops at ``limit`` jobs in all, so that an answer never takes long.
+        """
+        ...
+
     async def notes(self, kind: str) -> list[Note]:
         """All documents of a kind."""
         ...

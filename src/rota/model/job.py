@@ -273,7 +273,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     ``since``/``until`` bound ``created_at`` (since inclusive, until exclusive). ``text`` is looked for
     in id, type and tags. ``lease_before`` and ``overdue_at`` are for upkeep: running jobs whose lease,
     or whose timeout, ended before that time. ``expired_at``: live jobs past their ``expires_at``.
-    ``delete_at``: ended jobs past their retention.
+    ``delete_at``: ended jobs past their retention. ``holds``: the job that holds this unique key.
     """
 
     ids: tuple[str, ...] | None = None
@@ -285,6 +285,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     since: int | None = None
     until: int | None = None
     text: str | None = None
+    holds: str | None = None
     lease_before: int | None = None
     overdue_at: int | None = None
     expired_at: int | None = None

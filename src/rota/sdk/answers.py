@@ -105,6 +105,30 @@ class JobPage(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
 
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing to be known of a job; ``at`` is when it passes, ``numbers`` what it rests on."""
+
+    cause: str
+    sentence: str
+    at: datetime | None = None
+    numbers: dict[str, Any] = {}
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a job is not running and when it will: causes by importance, the first is the headline.
+
+    ``certainty`` of ``at``: known, estimate, not_before, never (then there is no ``at``), or None.
+    """
+
+    id: str
+    state: State
+    cause: str
+    sentence: str
+    at: datetime | None = None
+    certainty: str | None = None
+    causes: tuple[Cause, ...] = ()
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """One line that a handler wrote; ``n`` counts from 1."""
 

@@ -13,7 +13,7 @@ import msgspec
 from rota.model import errors, protocol
 from rota.model.job import State
 from rota.model.spec import JobSpec
-from rota.sdk.answers import Blob, Created, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
+from rota.sdk.answers import Blob, Created, Explanation, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
 from rota.sdk.values import as_time
 
 T = TypeVar("T")
@@ -105,6 +105,10 @@ def result(id: str, wait: float = 0.0) -> Call[Blob]:
 
 def logs(id: str, after: int = 0, limit: int | None = None) -> Call[LogPage]:
     return Call("GET", _job(id, "/logs") + _query({"after": after or None, "limit": limit}), _reader(LogPage))
+
+
+def explain(id: str) -> Call[Explanation]:
+    return Call("GET", _job(id, "/explain"), _reader(Explanation))
 
 
 def cancel(id: str) -> Call[JobInfo]:

@@ -14,7 +14,7 @@ from starlette.routing import WebSocketRoute, compile_path
 
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
-from rota.web import events, jobs, queues, status, wire, workers
+from rota.web import events, explain, jobs, queues, status, wire, workers
 from rota.web.answers import PROBLEM, fault, problem
 from rota.web.asgi import Ring
 from rota.web.auth import Gate
@@ -42,6 +42,7 @@ ROUTES = (
     Route("DELETE", "/v1/jobs/{id}", "remove a job that does not run", jobs.delete),
     Route("GET", "/v1/jobs/{id}/result", "the bare result", jobs.get_result),
     Route("GET", "/v1/jobs/{id}/logs", "log lines", jobs.get_logs),
+    Route("GET", "/v1/jobs/{id}/explain", "why it does not run, and when it will", explain.get_explanation),
     Route("POST", "/v1/jobs/{id}/cancel", "cancel, or ask a running job to stop", jobs.cancel),
     Route("POST", "/v1/jobs/{id}/retry", "bring an ended job back", jobs.retry),
     Route("POST", "/v1/jobs/{id}/run-now", "run a scheduled job at once", jobs.run_now),

@@ -87,6 +87,16 @@ class SqliteEngine:
         types = {queue: self._counts.waiting(queue) for queue in queues}
         return await self._store.read(lambda db: read.oldest(db, types))
 
+    async def ahead(
+        self, ids: Sequence[str], types: Sequence[str] | None, now: int, limit: int
+    ) -> dict[str, dict[str, int]]:
+        asked = self._store.near(lambda db: read.places(db, ids))
+        waiting = {queue: self._counts.waiting(queue) for queue in {one[2] for one in asked}}
+        if types is not None:
+            wanted = frozenset(types)
+            waiting = {queue: [type for type in here if type in wanted] for queue, here in waiting.items()}
+        return await self._store.read(lambda db: read.ahead(db, asked, waiting, now, limit))
+
     async def notes(self, kind: str) -> list[Note]:
         return self._store.near(lambda db: read.notes(db, kind))
 

@@ -31,14 +31,16 @@ def where(match: Match) -> tuple[str, list[Any]]:
             add(f"state = '{match.states[0].value}'")
         else:
             add("state IN (" + ",".join(f"'{state.value}'" for state in match.states) + ")")
-    if match.queue is not None:
-        add("queue = ?", match.queue)
-    if match.type is not None:
-        add("type = ?", match.type)
+    for column, value in (
+        ("queue", match.queue),
+        ("type", match.type),
+        ("worker", match.worker),
+        ("unique_held", match.holds),
+    ):
+        if value is not None:
+            add(f"{column} = ?", value)
     if match.tag is not None:
         add("seq IN (SELECT seq FROM tags WHERE tag = ?)", match.tag)
-    if match.worker is not None:
-        add("worker = ?", match.worker)
     if match.since is not None:
         add("created_at >= ?", match.since)
     if match.until is not None:

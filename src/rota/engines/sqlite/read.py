@@ -17,6 +17,7 @@ _LOG = statements.load("log")
 _NOTES = statements.load("notes")
 _COUNT = statements.load("count")
 _PROMOTE = statements.load("promote")
+_AHEAD = statements.load("ahead")
 
 
 def get(db: apsw.Connection, ids: Sequence[str]) -> list[Job]:
@@ -82,3 +83,22 @@ def oldest(db: apsw.Connection, types: Mapping[str, Sequence[str]]) -> dict[str,
                 below, run_at = got[0]
                 since[queue] = min(since.get(queue, run_at), run_at)
     return since
+
+
+def places(db: apsw.Connection, ids: Sequence[str]) -> list[tuple[str, int, str, int]]:
+    """Where pending jobs stand in the claim order: id, seq, queue, priority."""
+    return run(db, _AHEAD["place"], (msgspec.json.encode(ids).decode(),))
+
+
+def ahead(
+    db: apsw.Connection,
+    asked: Sequence[tuple[str, int, str, int]],
+    types: Mapping[str, Sequence[str]],
+    now: int,
+    limit: int,
+) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for id, seq, queue, priority in asked:
+        names = msgspec.json.encode(types[queue]).decode()
+        found[id] = dict(run(db, _AHEAD["before"], (names, queue, priority, seq, now, limit)))
+    return found
