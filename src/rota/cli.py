@@ -31,7 +31,8 @@ class Entry(NamedTuple):
 SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     "Server": {
         "serve": Entry("rota.commands.serve:serve", "Run the server."),
-        "check": Entry("rota.commands.serve:check", "Check the configuration and show what is in force."),
+        "check": Entry("rota.commands.serve:check", "Check the configuration, or the store."),
+        "backup": Entry("rota.commands.store:backup", "Copy the store, also while a server works on it."),
         "health": Entry("rota.commands.health:health", "Ask a server whether it is ready."),
     },
     "Your tasks": {

@@ -13,14 +13,15 @@ def test_for_people(rota: Cli) -> None:
     httpx2.post(f"{rota.url}/v1/queues/nobody-here/pause").raise_for_status()
     ran = rota("jobs", "explain", id)
     assert (ran.status, ran.err) == (0, "")
-    assert ran.out.splitlines() == [
+    lines = ran.out.splitlines()
+    assert lines[:4] == [
         f"id       {id}",
         "state    pending",
         "starts   nobody can say yet",
         "because  The queue nobody-here is paused. [queue_paused]",
-        "and      No worker serves the queue nobody-here. Workers that know the type add serve default. "
-        "[no_worker]",
     ]
+    elsewhere = "Workers that know the type add serve default."
+    assert lines[4:] == [f"and      No worker serves the queue nobody-here. {elsewhere} [no_worker]"]
 
 
 def test_a_time_that_is_known(rota: Cli) -> None:

@@ -49,3 +49,7 @@ def test_the_turn(
 def test_beyond_the_limit_it_is_a_lower_bound() -> None:
     turn = estimate([Some(1)], {"a": 11}, 10, {"a": 2}, NOW)
     assert (turn.ahead, turn.more, turn.at) == (10, True, NOW + 20 * SECOND)
+
+
+def test_as_many_as_are_counted_are_still_exact() -> None:
+    assert estimate([Some(1)], {"a": 10}, 10, {"a": 2}, NOW).more is False

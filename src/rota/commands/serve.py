@@ -23,6 +23,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_FILE = "rota.yaml"
 
+IN_FORCE = "-"
+"""The store of the settings."""
+
+_STORE = click.option(
+    "--store", metavar="URL", help="Where jobs are kept. [sqlite:///rota.db, in this folder]"
+)
+_STORE_TO_CHECK = click.option(
+    "--store",
+    metavar="[URL]",
+    is_flag=False,
+    flag_value=IN_FORCE,
+    help="Check this store, not the settings. [without URL the one of the settings]",
+)
 _FLAGS = (
     click.option(
         "--config",
@@ -30,7 +43,6 @@ _FLAGS = (
         help=f"Settings in YAML. [ROTA_CONFIG, else {DEFAULT_FILE} if there is one]",
     ),
     click.option("--listen", metavar="HOST:PORT", help="Where to listen. [127.0.0.1:8080]"),
-    click.option("--store", metavar="URL", help="Where jobs are kept. [sqlite:///rota.db, in this folder]"),
     click.option(
         "--token-file", metavar="FILE", help="A file with the token that every request has to show."
     ),
@@ -51,15 +63,19 @@ _FLAGS = (
 )
 
 
-def settings_options(command: F) -> F:
+def settings_options(store: Any = _STORE) -> Callable[[F], F]:
     """The flags of the server, in this order."""
-    for option in reversed(_FLAGS):
-        command = option(command)
-    return command
+
+    def add(command: F) -> F:
+        for option in reversed((_FLAGS[0], store, *_FLAGS[1:])):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.command()
-@settings_options
+@settings_options()
 def serve(config: str | None, **flags: Any) -> None:
     """Run the server, with its built-in handlers and, with --work, your own tasks.
 
@@ -67,7 +83,7 @@ def serve(config: str | None, **flags: Any) -> None:
     flags, see 'rota check'. SIGTERM or Ctrl-C lets running jobs finish (see --grace), a second one ends
     at once.
     """
-    settings = _load(config, flags)
+    settings = load_settings(config, flags)
     from rota import app, logs
 
     secrets = [one.reveal() for one in (settings.token, settings.handlers.email.password) if one is not None]
@@ -84,18 +100,29 @@ def serve(config: str | None, **flags: Any) -> None:
 
 
 @click.command()
-@settings_options
+@settings_options(_STORE_TO_CHECK)
+@click.option("--repair", is_flag=True, help="With --store: set wrong counters right; no server may run.")
 @json_option
-def check(config: str | None, **flags: Any) -> None:
+def check(config: str | None, repair: bool, **flags: Any) -> None:
     """Read the configuration as 'serve' would, start nothing, and print every setting with the place it comes
     from.
 
     With faults in it, all of them are printed, and the status is 2.
+
+    With --store, check the store instead (--store URL: that one), also while a server works on it: the file,
+    what belongs together, the counters. Nothing is changed, and the status is 1 when something is wrong.
     """
+    if flags["store"] is not None:
+        from rota.commands.store import check_store
+
+        status = check_store(config, flags["store"] if flags["store"] != IN_FORCE else None, repair)
+        raise click.exceptions.Exit(status)
+    if repair:
+        raise click.UsageError("--repair is for a store: rota check --store --repair.")
     from rota.model.errors import BadConfig
 
     try:
-        settings = _load(config, flags)
+        settings = load_settings(config, flags)
     except BadConfig as error:
         if not as_json():
             raise
@@ -144,7 +171,8 @@ def _greeting(settings: Settings, url: str, store: str) -> str:
     )
 
 
-def _load(config: str | None, flags: dict[str, Any]) -> Settings:
+def load_settings(config: str | None, flags: dict[str, Any]) -> Settings:
+    """Settings as ``rota serve`` has them; BadConfig with all faults."""
     from rota.config import load
 
     if config is None and not os.environ.get("ROTA_CONFIG") and Path(DEFAULT_FILE).is_file():

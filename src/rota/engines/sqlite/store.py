@@ -40,11 +40,11 @@ class Store:
 
     def __init__(self, path: str, vfs: str | None = None) -> None:
         self.path = path
-        self._lock = _lock(path)
+        self._lock = lock(path)
         try:
-            self.db = _open(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+            self.db = open_connection(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             _migrate(self.db, path)
-            self._reader = _open(path, vfs, apsw.SQLITE_OPEN_READONLY)
+            self._reader = open_connection(path, vfs, apsw.SQLITE_OPEN_READONLY)
         except BaseException:
             os.close(self._lock)
             raise
@@ -168,8 +168,8 @@ def _refused(error: apsw.Error) -> StoreError:
     return StoreError(f"The store refused: {error}.")
 
 
-def _lock(path: str) -> int:
-    """One server per file: hold a lock beside it for as long as we live."""
+def lock(path: str) -> int:
+    """One server per file: the handle of a lock beside it, held until it is closed. Raises StoreError."""
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -185,7 +185,8 @@ def _lock(path: str) -> int:
     return handle
 
 
-def _open(path: str, vfs: str | None, flags: int) -> apsw.Connection:
+def open_connection(path: str, vfs: str | None, flags: int) -> apsw.Connection:
+    """A connection as all of ours are; one that writes refuses files of other programs. Raises StoreError."""
     try:
         db = apsw.Connection(path, flags=flags, vfs=vfs)
         db.set_busy_timeout(5000)
