@@ -113,7 +113,7 @@ def _web(service: Service, settings: Settings) -> uvicorn.Config:
         ws_ping_timeout=20,
         lifespan="off",
         log_config=None,
-        access_log=False,
+        access_log=settings.log_level == "debug",
         server_header=False,
         timeout_keep_alive=60,
         timeout_graceful_shutdown=2,

@@ -25,6 +25,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TextIO
 
 from rota.model.clock import to_text
@@ -59,8 +60,12 @@ def setup(
     *,
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
+    file: str | None = None,
 ) -> None:
-    """Send every log of this process, uvicorn's too, to ``stream`` (default: standard error).
+    """Send every log of this process, uvicorn's too, to ``stream`` (default: standard error) or to ``file``.
+
+    A file that is moved away or removed is followed by a new one of its name. Raises OSError when it cannot
+    be opened.
 
     ``level``: debug, info, warning or error. ``format``: json, text, or auto, which is text on a terminal.
     ``secrets``: texts that are shown as ``***`` wherever they turn up (those of 6 or more characters). A
@@ -68,13 +73,13 @@ def setup(
     only; start it with ``log_config=None``.
     """
     global _handler
+    target = (sys.stderr if stream is None else stream) if file is None else _File(file)
     shutdown()
-    stream = sys.stderr if stream is None else stream
-    terminal = _is_terminal(stream)
+    terminal = not isinstance(target, _File) and _is_terminal(target)
     number = logging.getLevelNamesMapping()[level.upper()]
     as_text = format == "text" or (format == "auto" and terminal)
     colours = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    _handler = _Handler(_Writer(stream), as_text, colours, secrets)
+    _handler = _Handler(_Writer(target), as_text, colours, secrets)
     root = logging.getLogger()
     root.addHandler(_handler)
     root.setLevel(number)
@@ -91,6 +96,12 @@ def setup(
 def flush(timeout: float = 1.0) -> bool:
     """Wait until all that was logged is written; False when ``timeout`` seconds were not enough."""
     return True if _handler is None else _handler.writer.flush(timeout)
+
+
+def reopen() -> None:
+    """Make sure that the log file is the one of its name, and that it is there. Safe in a signal handler."""
+    if _handler is not None:
+        _handler.writer.lines.put(threading.Event())
 
 
 def shutdown(timeout: float = 1.0) -> None:
@@ -170,13 +181,40 @@ class _Handler(logging.Handler):
         return "\n".join(lines)
 
 
+class _File:
+    """A file that somebody may move away: what comes after goes into a new one."""
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.abspath(path)  # noqa: PTH100 - resolving links would follow them once for all
+        self._number = self._open()
+
+    def number(self) -> int:
+        """Of the file that has the name now; of the last one where that cannot be opened."""
+        try:
+            ours, there = os.fstat(self._number), Path(self._path).stat()
+            same = (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+        except OSError:
+            same = False
+        if not same:
+            with contextlib.suppress(OSError):
+                before, self._number = self._number, self._open()
+                os.close(before)
+        return self._number
+
+    def close(self) -> None:
+        os.close(self._number)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
 class _Writer:
     """A bounded line of texts and the thread that writes them."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | _File) -> None:
         self.stream = stream
         try:
-            self.number: int | None = stream.fileno()
+            self.number: int | None = None if isinstance(stream, _File) else stream.fileno()
         except (OSError, ValueError, AttributeError):
             self.number = None
         self.dropped = 0
@@ -202,6 +240,8 @@ class _Writer:
         self.closed = True
         self.lines.put(threading.Event())
         self.thread.join(timeout)
+        if isinstance(self.stream, _File) and not self.thread.is_alive():
+            self.stream.close()
         atexit.unregister(self.flush)
 
     def start(self) -> None:
@@ -227,19 +267,23 @@ class _Writer:
     def _write(self, text: str) -> None:
         # A log that cannot be written (closed, full, gone) has nowhere to complain to.
         with contextlib.suppress(Exception):
-            if self.number is None:
+            number = self.number
+            if isinstance(self.stream, _File):
+                number = self.stream.number()
+            elif number is None:
                 self.stream.write(text)
                 self.stream.flush()
                 return
+            assert number is not None
             # Not through the stream, which loses lines when standard error is set not to block, as it may be
             # by whoever shares the terminal or the pipe.
             rest = memoryview(text.encode("utf-8", "backslashreplace"))
             while rest:
                 try:
-                    rest = rest[os.write(self.number, rest) :]
+                    rest = rest[os.write(number, rest) :]
                 except BlockingIOError:
                     poll = select.poll()
-                    poll.register(self.number, select.POLLOUT)
+                    poll.register(number, select.POLLOUT)
                     poll.poll(1000)
 
 

@@ -176,6 +176,17 @@ async def test_a_damaged_file_is_told(filled: str) -> None:
     assert digest(filled) == before, "what is damaged is not written to"
 
 
+async def test_an_index_that_lacks_rows_is_damage(filled: str) -> None:
+    """Nothing else would show it: whoever reads the table sees every row."""
+    change(
+        filled,
+        "PRAGMA writable_schema = on; UPDATE sqlite_schema "
+        "SET sql = replace(sql, 'delete_at IS NOT NULL', 'delete_at IS NULL') WHERE name = 'jobs_delete'",
+    )
+    finding = findings(filled)["damaged"]
+    assert any("missing from index jobs_delete" in example for example in finding.examples)
+
+
 async def test_a_file_that_was_cut_is_told(filled: str) -> None:
     path = Path(filled.removeprefix("sqlite:///"))
     path.write_bytes(path.read_bytes()[: 4096 * 5])

@@ -99,6 +99,22 @@ def raw(call: Call[Any]) -> Call[bytes]:
     return msgspec.structs.replace(call, read=read)
 
 
+def start_logs(level: str, format: str, file: str | None, secrets: Iterable[str]) -> None:
+    """Log to standard error or to ``file``, which SIGHUP opens anew. BadConfig when it cannot be opened."""
+    import signal
+
+    from rota import logs
+    from rota.model.errors import BadConfig
+
+    try:
+        logs.setup(level, format, secrets=secrets, file=file)
+    except OSError as error:
+        raise BadConfig([f"log_file: {file} cannot be opened: {error.strerror}."]) from error
+    if file is not None:
+        # Where logs go elsewhere, a closed terminal still ends the process.
+        signal.signal(signal.SIGHUP, lambda number, frame: logs.reopen())
+
+
 def confirm(question: str, yes: bool) -> None:
     """Ask before something that cannot be undone; programs are not asked."""
     streams = (sys.stdin, sys.stderr)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rota.commands import output
-from rota.commands.common import MISUSED, as_json, json_option
+from rota.commands.common import MISUSED, as_json, json_option, start_logs
 from rota.commands.output import Column
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ _FLAGS = (
     click.option("--grace", metavar="TIME", help="How long running jobs may go on once it is to stop. [30s]"),
     click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [info]"),
     click.option("--log-format", metavar="FORMAT", help="json, text or auto: text on a terminal. [auto]"),
+    click.option("--log-file", metavar="FILE", help="Log into this file. [standard error]"),
 )
 
 
@@ -87,10 +88,13 @@ def serve(config: str | None, **flags: Any) -> None:
     from rota import app, logs
 
     secrets = [one.reveal() for one in (settings.token, settings.handlers.email.password) if one is not None]
-    logs.setup(settings.log_level, settings.log_format, secrets=secrets)
+    start_logs(settings.log_level, settings.log_format, settings.log_file, secrets)
     # The worker processes log as their server does.
     os.environ.update(ROTA_LOG_LEVEL=settings.log_level, ROTA_LOG_FORMAT=settings.log_format)
-    if settings.log_format != "json" and sys.stderr is not None and sys.stderr.isatty():
+    if settings.log_file is not None:
+        os.environ["ROTA_LOG_FILE"] = settings.log_file
+    quiet = settings.log_format == "json" and settings.log_file is None
+    if not quiet and sys.stderr is not None and sys.stderr.isatty():
         logging.getLogger("rota").addHandler(_Banner(settings))
     try:
         status = app.main(settings)

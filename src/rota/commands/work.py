@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rota.commands.common import MISUSED, Misused, Span, given_token, given_url, server_options
+from rota.commands.common import MISUSED, Misused, Span, given_token, given_url, server_options, start_logs
 
 if TYPE_CHECKING:
     from rota.sdk.app import App
@@ -68,6 +68,9 @@ LEAVE = 3.0
 @click.option(
     "--log-format", type=click.Choice(["auto", "json", "text"]), default="auto", envvar="ROTA_LOG_FORMAT"
 )
+@click.option(
+    "--log-file", metavar="FILE", envvar="ROTA_LOG_FILE", help="Log into this file. [ROTA_LOG_FILE]"
+)
 @server_options
 def work(
     target: str,
@@ -79,6 +82,7 @@ def work(
     name: str | None,
     log_level: str,
     log_format: str,
+    log_file: str | None,
 ) -> None:
     """Run the tasks of a program: APP is the rota.App in MODULE, which is looked for in this folder first.
 
@@ -91,7 +95,7 @@ def work(
     siblings = supervise.die_with_parent()
     check_target(target)
     token = given_token() or os.environ.get("ROTA_TOKEN")
-    logs.setup(log_level, log_format, secrets=[token] if token else [])
+    start_logs(log_level, log_format, log_file, [token] if token else [])
     status = 0
     try:
         _pass_on()
@@ -99,6 +103,8 @@ def work(
             options = ["--slots", str(slots), "--grace", str(grace), *(["--poll"] if poll else [])]
             options += [] if queues is None else ["--queues", queues]
             os.environ.update(ROTA_LOG_LEVEL=log_level, ROTA_LOG_FORMAT=log_format)
+            if log_file is not None:
+                os.environ["ROTA_LOG_FILE"] = log_file
             status = asyncio.run(_supervise(target, options, processes, name, grace))
         else:
             try:

@@ -97,6 +97,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention: Annotated[float, kinds.Duration(0, 3650 * DAY)] = DEFAULT_RETENTION / SECOND
     log_level: Annotated[str, kinds.Choice("debug", "info", "warning", "error")] = "info"
     log_format: Annotated[str, kinds.Choice("auto", "json", "text")] = "auto"
+    log_file: Annotated[str | None, kinds.Text()] = None
     handlers: Handlers = Handlers()
     origins: dict[str, str] = {}
     """Who said what: key to ``rota.yaml:3``, ``ROTA_LISTEN`` or ``--listen``; the rest is default."""
