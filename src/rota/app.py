@@ -70,8 +70,10 @@ async def serve(settings: Settings) -> int:
             ]
             children = group.create_task(_children(settings, url, stop))
             log.info("listening", extra={"url": url, "store": _shown(settings.store), "pid": os.getpid()})
+            supervise.tell_system("READY=1")
             await asyncio.wait([asyncio.create_task(stop.wait()), web], return_when=asyncio.FIRST_COMPLETED)
             log.info("draining", extra={"grace": settings.grace})
+            supervise.tell_system("STOPPING=1")
             stop.set()
             service.drain()
             await asyncio.wait([*inside, children])

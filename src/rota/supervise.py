@@ -1,4 +1,6 @@
-"""Child processes that run the user's tasks: started, watched, started again, and told to drain."""
+"""Processes around ours: the children that run the user's tasks (started, watched, started again, told to
+drain), and the service manager above.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import ctypes
 import logging
 import os
 import signal
+import socket
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -66,6 +69,17 @@ def die_with_parent() -> int:
             # It ended before it could be watched.
             os.kill(os.getpid(), signal.SIGTERM)
     return int(before)
+
+
+def tell_system(state: str) -> None:
+    """Tell systemd ``READY=1`` or ``STOPPING=1``, where it has asked for that (Type=notify)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    # An @ stands for a name that is no file.
+    target = "\0" + address[1:] if address.startswith("@") else address
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        link.sendto(state.encode(), target)
 
 
 async def _keep(command: Sequence[str], env: Mapping[str, str], stop: asyncio.Event, grace: float) -> None:

@@ -35,6 +35,10 @@ async def test_the_figures(site: Site) -> None:
     assert found["rota_jobs", ("mail", "pending")] == 1
     assert found["rota_queue_paused", ("mail",)] == 1
     assert found["rota_job_oldest_age_seconds", ("mail",)] >= 0
+    assert found["rota_queue_workers", ("default",)] == 1
+    assert found["rota_queue_workers", ("mail",)] == 0
+    assert found["rota_queue_types_without_worker", ("default",)] == 0
+    assert found["rota_queue_types_without_worker", ("mail",)] == 1
     assert found["rota_jobs_enqueued_total", ("default", "work")] == 3
     assert found["rota_jobs_finished_total", ("done", "default", "work")] == 1
     assert found["rota_jobs_requeued_total", ("failed", "default", "work")] == 1

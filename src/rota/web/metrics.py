@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate
+from typing import get_args
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import (
@@ -21,6 +22,7 @@ from prometheus_client.registry import Collector
 from rota import __version__
 from rota.core.meter import BUCKETS, Histogram
 from rota.core.service import QueueInfo, Service
+from rota.core.workers import Transport
 from rota.model.job import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -51,12 +53,20 @@ def _families(service: Service, queues: list[QueueInfo]) -> Iterator[Metric]:
         "rota_job_oldest_age_seconds", "How long the oldest pending job waits.", labels=["queue"]
     )
     paused = GaugeMetricFamily("rota_queue_paused", "1 while nothing is handed out.", labels=["queue"])
+    serving = GaugeMetricFamily(
+        "rota_queue_workers", "Connected workers that take jobs of a queue.", labels=["queue"]
+    )
+    unknown = GaugeMetricFamily(
+        "rota_queue_types_without_worker", "Types with waiting jobs that no worker knows.", labels=["queue"]
+    )
     for queue in queues:
+        serving.add_metric([queue.name], queue.workers)
+        unknown.add_metric([queue.name], len(queue.types_without_worker))
         for state in State:
             jobs.add_metric([queue.name, state], queue.counts.get(state, 0))
         oldest.add_metric([queue.name], queue.oldest_age or 0.0)
         paused.add_metric([queue.name], float(queue.paused))
-    yield from (jobs, oldest, paused)
+    yield from (jobs, oldest, paused, serving, unknown)
 
     enqueued = CounterMetricFamily("rota_jobs_enqueued", "Jobs stored.", labels=["queue", "type"])
     for kind, count in meter.enqueued.items():
@@ -79,8 +89,9 @@ def _families(service: Service, queues: list[QueueInfo]) -> Iterator[Metric]:
 
     roster = list(service.workers.roster.values())
     workers = GaugeMetricFamily("rota_workers", "Connected workers.", labels=["transport"])
-    for transport, count in Counter(worker.transport for worker in roster).items():
-        workers.add_metric([transport], count)
+    connected = Counter(worker.transport for worker in roster)
+    for transport in get_args(Transport):
+        workers.add_metric([transport], connected[transport])
     slots = GaugeMetricFamily("rota_worker_slots", "Places in workers.", labels=["state"])
     taken = sum(len(worker.taken) for worker in roster)
     slots.add_metric(["taken"], taken)
