@@ -19,8 +19,8 @@ from rota.web.parameters import Asked, takes
 
 @takes()
 async def get_explanation(service: Service, request: Request, asked: Asked) -> Response:
-    """Why a job is not running, and when it will: all causes by importance, the first is the headline. `at` is
-    when it is expected to start, `certainty` what that is worth.
+    """Why a job is not running, and when it will: all causes by importance, the first is the headline. `at`
+    is when it is expected to start, `certainty` what that is worth.
     """
     return Json(shape(await explain_job(service, request.path_params["id"])))
 
