@@ -10,6 +10,7 @@ from tempfile import NamedTemporaryFile
 
 import trustme
 
+from rota.model.clock import SystemClock
 from rota.sdk.context import Context
 
 
@@ -37,6 +38,9 @@ class Record:
         self.reports: list[float] = []
         self.lines: list[tuple[str, str]] = []
         self._on_progress = on_progress
+
+    def now(self) -> int:
+        return SystemClock().now()
 
     def progress(self, value: float, message: str | None) -> None:
         self.reports.append(value)

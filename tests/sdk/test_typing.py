@@ -68,8 +68,13 @@ reveal_type(app.enqueue(rota.job("sleep", {"ms": 5})))     # R Handle[Any]
 
 
 def test_mypy_infers_results_and_reports_wrong_arguments(tmp_path: Path) -> None:
+    check(SAMPLE, tmp_path)
+
+
+def check(text: str, tmp_path: Path) -> None:
+    """mypy says of a program what its comments say: ``# R`` a revealed type, ``# E`` codes of errors."""
     sample = tmp_path / "sample.py"
-    sample.write_text(SAMPLE, encoding="utf-8")
+    sample.write_text(text, encoding="utf-8")
     config = tmp_path / "mypy.ini"
     source = Path(rota.__file__).parents[1]
     config.write_text(
@@ -85,7 +90,7 @@ def test_mypy_infers_results_and_reports_wrong_arguments(tmp_path: Path) -> None
         found = re.match(r".*sample\.py:(\d+): (.*)", line)
         if found:
             said.setdefault(int(found[1]), []).append(found[2])
-    for number, line in enumerate(SAMPLE.splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         told = [text for text in said.pop(number, []) if not text.startswith("note: ") or "Revealed" in text]
         if "# R " in line:
             wanted = line.partition("# R ")[2]

@@ -67,6 +67,16 @@ class Dispatch:
         self.started = 0
         self.on_started: Callable[[str, list[Claimed]], None] = lambda worker, jobs: None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a claim is under way or its jobs are being handed out."""
+        return bool(self._running)
+
+    async def settled(self) -> None:
+        """Wait until no claim is under way."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     def add(self, taker: Taker) -> None:
         for queue in taker.queues:
             self._takers.setdefault(queue, {})[taker] = None

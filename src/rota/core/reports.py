@@ -27,6 +27,8 @@ class Rules(msgspec.Struct, frozen=True):
     error_bytes: int = 64 * 1024
     log_lines: int = 10_000
     line_bytes: int = 8 * 1024
+    chance: float | None = None
+    """Where in its jitter a backoff lies, 0 to 1; None leaves that to chance."""
 
 
 def outcome(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
@@ -52,7 +54,15 @@ def outcome(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
                 _cut(ending.error or protocol.Error("Error", "The worker gave no error."), rules.error_bytes)
             )
             running = running_of(job, ending.id, ending.lease)
-            return policy.failed(running, error, now, end=ending.end, retry=ending.retry, delay=delay)
+            return policy.failed(
+                running,
+                error,
+                now,
+                end=ending.end,
+                retry=ending.retry,
+                delay=delay,
+                chance=rules.chance,
+            )
 
 
 def to_work(job: Claimed) -> Work:

@@ -36,11 +36,32 @@ async def run(service: Service) -> None:
         group.create_task(_each(lambda: look_at_the_clock(service), 0))
 
 
+async def once(service: Service) -> None:
+    """Every step that moves jobs, once and without waiting: what a clock that jumps (:mod:`rota.testing`) has
+    to do wherever it stops.
+    """
+    while await promote_due(service):
+        pass
+    await rescue(service)
+    await time_out(service)
+    await expire(service)
+    await prune(service, breath=0.0)
+    await tidy(service)
+
+
 async def promote(service: Service) -> None:
     """Scheduled jobs that are due become pending, at the moment they are due."""
     await service.until_due(1.0)
+    await promote_due(service)
+
+
+async def promote_due(service: Service) -> int:
+    """One round of :func:`promote`, now; answers how many jobs became pending."""
+    promoted = 0
     for queue, jobs in await service.engine.promote(service.clock.now(), 1000):
         service.became_due(queue, jobs)
+        promoted += jobs
+    return promoted
 
 
 async def rescue(service: Service) -> None:
@@ -88,7 +109,13 @@ async def time_out(service: Service) -> None:
         b'{"type":"Timeout","message":"The job ran longer than its timeout and its worker did not stop it."}'
     )
     await service.workers.write(
-        [policy.failed(running_of(job, job.id, job.lease), error, now, end="timeout") for job in late], now
+        [
+            policy.failed(
+                running_of(job, job.id, job.lease), error, now, end="timeout", chance=service.rules.chance
+            )
+            for job in late
+        ],
+        now,
     )
 
 
@@ -97,12 +124,14 @@ async def expire(service: Service) -> None:
     await service.cancel_all(Match(expired_at=service.clock.now()), "expired")
 
 
-async def prune(service: Service) -> None:
-    """Ended jobs past their retention are removed, in small batches with room for others in between."""
+async def prune(service: Service, breath: float = 0.01) -> None:
+    """Ended jobs past their retention are removed, in small batches with room (``breath`` seconds) for others
+    in between.
+    """
     gone = BATCH
     while gone == BATCH:
         gone = len(await service.engine.delete(Match(delete_at=service.clock.now()), BATCH))
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(breath)
 
 
 async def tidy(service: Service) -> None:

@@ -47,8 +47,12 @@ class ManualClock:
 
 def to_text(at: int) -> str:
     """RFC 3339 in UTC with six fractional digits, e.g. ``2026-01-31T08:30:00.000000Z``."""
-    moment = _EPOCH + timedelta(microseconds=at)
-    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return to_datetime(at).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def to_datetime(at: int) -> datetime:
+    """An aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=at)
 
 
 def to_micros(moment: datetime) -> int:

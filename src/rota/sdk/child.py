@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from rota.model.clock import SystemClock
 from rota.model.protocol import Ending, Work
 from rota.sdk.app import App
 from rota.sdk.endings import done, prepare, raised, stopped
@@ -95,6 +96,9 @@ class Job:
         self._line = line
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler: asyncio.Task[Any] | None = None
+
+    def now(self) -> int:
+        return SystemClock().now()
 
     def progress(self, value: float, message: str | None) -> None:
         self._line.send(Progress(value, message))

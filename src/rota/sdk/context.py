@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextvars import ContextVar
+from datetime import datetime
 from types import MappingProxyType
 from typing import NoReturn, Protocol
 
+from rota.model.clock import SystemClock, to_datetime
 from rota.sdk.control import JobStopped, Snooze
 from rota.sdk.values import Duration, clean
 
@@ -23,6 +25,10 @@ class Port(Protocol):
     @property
     def stop(self) -> str | None:
         """Why the handler should stop: cancelled, timeout, stale_lease or released. None: it should not."""
+        ...
+
+    def now(self) -> int:
+        """The time, in microseconds since 1970-01-01 UTC."""
         ...
 
     def progress(self, value: float, message: str | None) -> None: ...
@@ -75,6 +81,11 @@ class Context:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {level!r}.")
         if self._port is not None:
             self._port.log(level, clean(str(text), LINE_BYTES))
+
+    @property
+    def now(self) -> datetime:
+        """The time, in UTC. In a test with :mod:`rota.testing` it is the virtual one."""
+        return to_datetime(SystemClock().now() if self._port is None else self._port.now())
 
     @property
     def cancelled(self) -> bool:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from rota.model.clock import SystemClock, to_text
+from rota.model.clock import Clock, SystemClock, to_text
 from rota.model.protocol import Answer, Ending, Lease, Line, Progress, Stop, Work
 from rota.sdk.endings import rejected, stopped, timed_out
 from rota.sdk.run import Run, Runner
@@ -41,7 +41,7 @@ class Desk:
     whose end was reported without waiting for them.
     """
 
-    def __init__(self, tasks: Mapping[str, Task[Any, Any]], slots: int) -> None:
+    def __init__(self, tasks: Mapping[str, Task[Any, Any]], slots: int, clock: Clock | None = None) -> None:
         self.slots = slots
         self.busy = 0
         self.held: dict[str, Run] = {}
@@ -63,7 +63,7 @@ class Desk:
         self._late: list[Progress] = []
         self._lines: deque[Line] = deque()
         self._lines_lost = 0
-        self._clock = SystemClock()
+        self._clock = clock or SystemClock()
         self._unknown: set[str] = set()
         self.idle.set()
 
@@ -134,7 +134,11 @@ class Desk:
         now = uptime()
         return [run for run in self.held.values() if max(proved, run.since - margin) + lease <= now]
 
-    # What handlers tell (from any thread)
+    # What handlers ask and tell (from any thread)
+
+    def now(self) -> int:
+        """The time, in microseconds since 1970-01-01 UTC."""
+        return self._clock.now()
 
     def post(self, ended: list[tuple[Run, Ending | None]]) -> None:
         """Handlers have returned."""

@@ -23,7 +23,7 @@ MESSAGE_BYTES = 10_000
 TRACE_BYTES = 30_000
 
 _NULL = msgspec.Raw(b"null")
-_OURS = str(Path(__file__).parent)
+_OURS = tuple(str(Path(__file__).parents[1] / part) for part in ("sdk", "testing"))
 
 
 def prepare(task: Task[Any, Any], work: Work, port: Port) -> tuple[Sequence[Any], Mapping[str, Any]]:

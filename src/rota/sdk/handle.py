@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
@@ -41,7 +42,7 @@ class Handle(Generic[R]):
         gone, or WaitTimeout when ``timeout`` seconds (None: no limit) have passed; the job goes on then.
         """
         client = self._app.client
-        waiting = _Waiting(self.id, timeout)
+        waiting = _Waiting(self.id, timeout, client.uptime)
         while True:
             try:
                 blob = client.result(self.id, waiting.round())
@@ -55,7 +56,7 @@ class Handle(Generic[R]):
     async def aresult(self, timeout: float | None = None) -> R:
         """As :meth:`result`, awaited."""
         client = self._app.aclient
-        waiting = _Waiting(self.id, timeout)
+        waiting = _Waiting(self.id, timeout, client.uptime)
         while True:
             try:
                 blob = await client.result(self.id, waiting.round())
@@ -104,28 +105,29 @@ class Handle(Generic[R]):
 class _Waiting:
     """The timetable of a wait, and the errors it may end with."""
 
-    def __init__(self, id: str, timeout: float | None) -> None:
+    def __init__(self, id: str, timeout: float | None, uptime: Callable[[], float]) -> None:
         self._id = id
         self._timeout = timeout
-        self._until = None if timeout is None else time.monotonic() + timeout
+        self._uptime = uptime
+        self._until = None if timeout is None else uptime() + timeout
         self._pause = 0.01
         self._asked = 0.0
         self._since = 0.0
 
     def round(self) -> float:
         """Seconds to ask the server to wait; WaitTimeout when the time is up (after one look at least)."""
-        left = ROUND if self._until is None else min(ROUND, self._until - time.monotonic())
+        left = ROUND if self._until is None else min(ROUND, self._until - self._uptime())
         if left <= 0:
             if self._since:
                 raise WaitTimeout(f"Job {self._id} has not ended within {self._timeout:g} s; it goes on.")
             left = 0.0
-        self._since = time.monotonic()
+        self._since = self._uptime()
         self._asked = left
         return left
 
     def pause(self) -> float:
         """Seconds before asking again; none when the server held the answer as long as it was asked to."""
-        now = time.monotonic()
+        now = self._uptime()
         if now - self._since >= self._asked * 0.9:
             return 0.0
         self._pause = min(self._pause * 1.5, 0.5)

@@ -14,7 +14,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -62,7 +64,11 @@ class ProcessRunner:
         child = self._busy.get(run)
         if child is not None:
             child.halt(run.stop or "cancelled")
-            asyncio.get_running_loop().call_later(KILL_AFTER, self._kill, run, child)
+            self.later(KILL_AFTER, self._kill, run, child)
+
+    def later(self, seconds: float, function: Callable[..., object], *args: Any) -> None:
+        """Call a function in so many seconds of the time that children live in."""
+        asyncio.get_running_loop().call_later(seconds, function, *args)
 
     def where(self, run: Run) -> str | None:
         return None

@@ -12,6 +12,10 @@ from rota.sdk.tasks import Task
 class Ears(Protocol):
     """Who listens to runs. All methods may be called from any thread."""
 
+    def now(self) -> int:
+        """The time, in microseconds since 1970-01-01 UTC."""
+        ...
+
     def nudge(self) -> None:
         """There is news of progress."""
         ...
@@ -80,6 +84,9 @@ class Run:
     def hold(self) -> Lease:
         """The lease, as beats and hellos name it."""
         return Lease(self.id, self.lease)
+
+    def now(self) -> int:
+        return self.ears.now()
 
     def progress(self, value: float, message: str | None) -> None:
         self.news = Progress(self.id, self.lease, value, message)

@@ -153,7 +153,7 @@ class ThreadRunner:
         while (run := get()) is not None:
             run.handle = ident
             # Each handler has context variables of its own.
-            ending = context.copy().run(_call, run)
+            ending = context.copy().run(call, run)
             run.handle = None
             with self._lock:
                 self._busy -= 1
@@ -161,7 +161,8 @@ class ThreadRunner:
             del run
 
 
-def _call(run: Run) -> Ending | None:
+def call(run: Run) -> Ending | None:
+    """Run a plain handler here and now."""
     try:
         if run.stop is not None:
             return stopped(run.id, run.lease, run.stop, run.work.timeout)

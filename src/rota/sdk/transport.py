@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import msgspec
@@ -17,6 +17,8 @@ from rota.sdk import calls
 from rota.sdk.address import find_token, find_url, is_loopback
 from rota.sdk.answers import Created
 from rota.sdk.calls import JSON, Answer, Call
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -105,6 +107,13 @@ def answer_of(response: httpx2.Response) -> Answer:
         response.content,
         response.headers.get("retry-after"),
     )
+
+
+def read(call: Call[T], answer: Answer) -> T:
+    """What a call was answered; raises the error that the answer stands for."""
+    if answer.status >= 400:
+        raise calls.error_of(answer)
+    return call.read(answer)
 
 
 def new_key() -> str:
