@@ -34,6 +34,7 @@ FLOORS = {
     "edges",
     "config",
     "app",
+    "testing",
     "supervise",
     "cli",
     "commands",
