@@ -48,8 +48,8 @@ _SECRET_TEXT = re.compile(
 _PLAIN = re.compile(r"[\w.:/@+*-]+")
 _COLOURS = {"debug": "\x1b[2m", "info": "\x1b[32m", "warning": "\x1b[33m", "error": "\x1b[31m"}
 _DIM, _BOLD, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[0m"
-# They log every request with its headers.
-_NOISY = ("aiosmtplib", "httpcore2", "httpx2", "websockets")
+# They log every request with its headers, or every event of a file.
+_NOISY = ("aiosmtplib", "httpcore2", "httpx2", "watchfiles", "websockets")
 
 _handler: _Handler | None = None
 

@@ -30,9 +30,14 @@ class Unusable(Exception):
 
 
 async def run(
-    commands: Sequence[Sequence[str]], env: Mapping[str, str], stop: asyncio.Event, grace: float
+    commands: Sequence[Sequence[str]],
+    env: Mapping[str, str],
+    stop: asyncio.Event,
+    grace: float,
+    pass_fds: Sequence[int] = (),
 ) -> None:
     """Keep one process per command running until ``stop``; then SIGTERM, and SIGKILL after ``grace`` seconds.
+    The processes inherit the files ``pass_fds``.
 
     Raises Unusable, with the last word of the command, when a child cannot run at all.
     """
@@ -42,7 +47,7 @@ async def run(
             for command in commands:
                 told = {**env, PARENT: f"{os.getpid()}:{siblings[command[-1]]}"}
                 siblings[command[-1]] += 1
-                group.create_task(_keep(command, told, stop, grace))
+                group.create_task(_keep(command, told, stop, grace, pass_fds))
     except ExceptionGroup as errors:
         if (unusable := errors.subgroup(Unusable)) is not None:
             raise Unusable(str(unusable.exceptions[0])) from None
@@ -82,13 +87,23 @@ def tell_system(state: str) -> None:
         link.sendto(state.encode(), target)
 
 
-async def _keep(command: Sequence[str], env: Mapping[str, str], stop: asyncio.Event, grace: float) -> None:
+async def _keep(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    stop: asyncio.Event,
+    grace: float,
+    pass_fds: Sequence[int],
+) -> None:
     loop = asyncio.get_running_loop()
     delay = 0.2
     while not stop.is_set():
         # A session of its own: Ctrl-C in the terminal must reach the children through us, in order.
         child = await asyncio.create_subprocess_exec(
-            *command, env={**os.environ, **env}, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            *command,
+            env={**os.environ, **env},
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=pass_fds,
         )
         started = loop.time()
         try:

@@ -10,7 +10,7 @@ import traceback
 from importlib import import_module
 from pathlib import Path
 
-from rota.commands import output
+from rota.commands import output, sources
 from rota.commands.common import Misused
 from rota.sdk.app import App
 
@@ -29,10 +29,21 @@ def check_target(target: str) -> None:
 
 
 def load(target: str) -> App:
-    """Import the module, the working folder first, and take the App out of it. Raises Misused."""
+    """Import the module, the working folder first, and take the App out of it. Raises Misused.
+
+    Says in either case which files were read, to who wants to know (see :mod:`rota.commands.sources`).
+    """
+    blamed: set[str] = set()
+    try:
+        return _load(target, blamed)
+    finally:
+        sources.report(blamed)
+
+
+def _load(target: str, blamed: set[str]) -> App:
     module_name, _, path = target.partition(":")
     _look_here()
-    module = _import(module_name)
+    module = _import(module_name, blamed)
     value: object = module
     for name in path.split("."):
         if not hasattr(value, name):
@@ -63,13 +74,13 @@ def missing(target: str) -> str | None:
     return None if found else _no_module(module, module)
 
 
-def _import(name: str) -> object:
+def _import(name: str, blamed: set[str]) -> object:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise Misused(_no_module(name, error.name)) from None
-        told = _trace(error)
+        told = _trace(error, blamed)
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -77,7 +88,7 @@ def _import(name: str) -> object:
             f"The module {name!r} ends the program when it is imported (status {error.code})."
         ) from None
     except BaseException as error:
-        told = _trace(error)
+        told = _trace(error, blamed)
     raise Misused(f"The module {name!r} cannot be imported:\n\n{told}")
 
 
@@ -94,13 +105,16 @@ def _look_here() -> None:
         sys.path.insert(0, here)
 
 
-def _trace(error: BaseException) -> str:
-    """The traceback as it concerns the user: without our frames and those of the import system."""
+def _trace(error: BaseException, blamed: set[str]) -> str:
+    """The traceback as it concerns the user: without our frames and those of the import system. The files in
+    it, among them those whose import failed, are added to ``blamed``.
+    """
     report = traceback.TracebackException.from_exception(error)
     seen: set[int] = set()
     inner: traceback.TracebackException | None = report
     while inner is not None and id(inner) not in seen:
         seen.add(id(inner))
+        blamed |= {frame.filename for frame in inner.stack} | {getattr(inner, "filename", None) or ""}
         inner.stack = traceback.StackSummary.from_list(
             [
                 frame

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("rota.work")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+GRACE, SHORT_GRACE = 30.0, 2.0
+"""Seconds that running jobs get at the end, and with --reload."""
 AT_ONCE = 1.0
 """Seconds after the second signal in which jobs are handed back."""
 PATIENCE = 3.0
@@ -52,10 +54,9 @@ LEAVE = 3.0
 @click.option(
     "--grace",
     type=Span(),
-    default="30s",
-    show_default=True,
-    help="How long running jobs may go on at the end.",
+    help="How long running jobs may go on at the end. [30s; with --reload 2s]",
 )
+@click.option("--reload", is_flag=True, help="Start again whenever the source of the program changes.")
 @click.option(
     "--name", metavar="NAME", envvar="ROTA_NAME", help="What people see. [ROTA_NAME, else HOST:PID]"
 )
@@ -78,7 +79,8 @@ def work(
     processes: int,
     queues: str | None,
     poll: bool,
-    grace: float,
+    grace: float | None,
+    reload: bool,
     name: str | None,
     log_level: str,
     log_format: str,
@@ -87,7 +89,9 @@ def work(
     """Run the tasks of a program: APP is the rota.App in MODULE, which is looked for in this folder first.
 
     A server that is away is waited for. SIGTERM or Ctrl-C takes no more jobs and lets the running ones finish
-    (see --grace); a second one hands them back at once.
+    (see --grace); a second one hands them back at once. With --reload the same happens whenever a Python file
+    changes in this folder or in another that the program imports from; a program that cannot be imported then
+    waits for the next change.
     """
     from rota import logs, supervise
     from rota.commands.load import check_target, load
@@ -97,15 +101,17 @@ def work(
     token = given_token() or os.environ.get("ROTA_TOKEN")
     start_logs(log_level, log_format, log_file, [token] if token else [])
     status = 0
+    if grace is None:
+        grace = SHORT_GRACE if reload else GRACE
     try:
         _pass_on()
-        if processes > 1:
+        if processes > 1 or reload:
             options = ["--slots", str(slots), "--grace", str(grace), *(["--poll"] if poll else [])]
             options += [] if queues is None else ["--queues", queues]
             os.environ.update(ROTA_LOG_LEVEL=log_level, ROTA_LOG_FORMAT=log_format)
             if log_file is not None:
                 os.environ["ROTA_LOG_FILE"] = log_file
-            status = asyncio.run(_supervise(target, options, processes, name, grace))
+            status = asyncio.run(_supervise(target, options, processes, name, grace, reload))
         else:
             try:
                 app = load(target)
@@ -180,9 +186,9 @@ class _Stopping:
             signal.signal(number, signal.SIG_DFL)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        # A further one changes nothing, also because the system may tell of a parent's death more than once:
+        # each time that it finds a new parent among the threads of the old one.
         self._signals += 1
-        if self._signals > 2:
-            os._exit(128 + number)
         self._worker.drain()
         if self._signals == 2:
             self.status = 128 + number
@@ -205,7 +211,9 @@ def _end_within(seconds: float, status: int) -> None:
     timer.start()
 
 
-async def _supervise(target: str, options: list[str], processes: int, name: str | None, grace: float) -> int:
+async def _supervise(
+    target: str, options: list[str], processes: int, name: str | None, grace: float, again: bool
+) -> int:
     from rota import supervise
     from rota.commands.load import missing
 
@@ -222,12 +230,18 @@ async def _supervise(target: str, options: list[str], processes: int, name: str 
 
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+    names = [name] if processes == 1 else [name and f"{name}/{each}" for each in range(1, processes + 1)]
     commands = [
-        supervise.python("work", *options, *([] if name is None else ["--name", f"{name}/{each}"]), target)
-        for each in range(1, processes + 1)
+        supervise.python("work", *options, *([] if each is None else ["--name", each]), target)
+        for each in names
     ]
     try:
-        await supervise.run(commands, {}, stop, grace)
+        if again:
+            from rota.commands import reload
+
+            await reload.run(commands, stop, grace)
+        else:
+            await supervise.run(commands, {}, stop, grace)
     except supervise.Unusable:
         return supervise.UNUSABLE
     log.info("stopped")
