@@ -428,6 +428,24 @@ def test_listening_on_this_machine_needs_none(listen: str) -> None:
     assert load(None, {"ROTA_LISTEN": listen}).listen == listen
 
 
+@pytest.mark.parametrize("listen", ["0.0.0.0:80", "[::]:80", "rota.example.com:80"])
+def test_development_is_for_this_machine_only(sources: Sources, listen: str) -> None:
+    told = sources.complaint(f"dev: true\nlisten: '{listen}'\ninsecure: true\ntoken: {LONG}")
+    assert told == f"listen (rota.yaml:2): {listen} is open to other machines; dev is for this machine only."
+
+
+def test_development_has_defaults_of_its_own_that_give_way(sources: Sources) -> None:
+    settings = sources.settings("grace: 7s\n", {"ROTA_DEV": "1"})
+    assert (settings.grace, settings.log_format, settings.handlers.webhook.allow_private) == (
+        7.0,
+        "text",
+        True,
+    )
+    assert settings.origins["grace"].endswith("rota.yaml:1")
+    assert settings.origins["log_format"] == "ROTA_DEV"
+    assert not sources.settings("dev: false").handlers.webhook.allow_private
+
+
 @pytest.mark.parametrize(
     ("text", "start"),
     [

@@ -114,6 +114,23 @@ def test_text_is_a_line_for_people_without_colours_into_a_file(sink: Sink) -> No
     assert "\x1b" not in sink.text
 
 
+def test_a_record_may_bring_words_for_people_and_a_traceback(sink: Sink) -> None:
+    fields = {"status": 200, "traceback": "first\n  second\x1b[31m\n", "_plain": ("GET /a\nb", "3 ms\x07")}
+    log.info("request", extra=fields)
+    (event,) = sink.events
+    assert (event["event"], event["status"]) == ("request", 200)
+    assert event["traceback"] == fields["traceback"]
+    assert "_plain" not in event
+    sink.setup("debug", "text")
+    before = sink.text
+    log.info("request", extra=fields | {"token": "x", "_plain": ("GET /?token=abc123", "3 ms")})
+    log.info("request", extra=fields)
+    first, *rest = sink.text.removeprefix(before).splitlines()
+    assert first.endswith(" info    GET /?token=***  3 ms")
+    assert rest[:2] == ["    | first", "    |   second\\u001b[31m"]
+    assert rest[2].endswith(" info    GET /a\\u000ab  3 ms\\u0007")
+
+
 SAY = """
 import logging
 from rota import logs

@@ -12,10 +12,11 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
-from rota import handlers, supervise
+from rota import handlers, logs, supervise
 from rota.config import Settings
-from rota.core import upkeep
+from rota.core import joblog, upkeep
 from rota.core.inside import InsideSource
 from rota.core.reports import Rules
 from rota.core.service import Service
@@ -33,6 +34,7 @@ from rota.model.protocol import MAX_FRAME
 from rota.model.spec import Limits
 from rota.sdk.worker import Worker
 from rota.web import api
+from rota.web.access import AccessLog
 from rota.web.auth import Gate
 
 log = logging.getLogger("rota")
@@ -64,6 +66,8 @@ async def serve(settings: Settings) -> int:
         server = _Server(_web(service, settings))
         async with asyncio.TaskGroup() as group:
             timers = group.create_task(upkeep.run(service))
+            if settings.dev:
+                group.create_task(joblog.run(service))
             web = group.create_task(server.serve([listener]))
             inside = [
                 group.create_task(_built_in(service, settings, *one)) for one in _built_in_queues(settings)
@@ -105,8 +109,11 @@ def _web(service: Service, settings: Settings) -> uvicorn.Config:
     token = None if settings.token is None else settings.token.reveal()
     # Without a token nothing but the address protects us from pages in the user's own browser.
     hosts = None if token is not None or settings.insecure else settings.allowed_hosts
+    web: ASGIApp = api.build(service, Gate(token, hosts), settings.body_limit)
+    if settings.dev or settings.log_level == "debug":
+        web = AccessLog(web, logging.INFO if settings.dev else logging.DEBUG, logs.PROBES)
     return uvicorn.Config(
-        api.build(service, Gate(token, hosts), settings.body_limit),
+        web,
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME,
@@ -195,10 +202,12 @@ async def _children(settings: Settings, url: str, stop: asyncio.Event) -> None:
         return
     env = {} if settings.token is None else {"ROTA_TOKEN": settings.token.reveal()}
     options = ["--url", url, "--slots", str(settings.slots), "--grace", str(settings.grace)]
+    # One that starts its processes again by itself needs no siblings.
+    again = ["--reload", "--processes", str(settings.processes)] if settings.dev else []
     commands = [
-        supervise.python("work", *options, target)
+        supervise.python("work", *options, *again, target)
         for target in settings.work
-        for _ in range(settings.processes)
+        for _ in range(1 if again else settings.processes)
     ]
     await supervise.run(commands, env, stop, settings.grace)
 

@@ -1,7 +1,8 @@
 """Structured logs on the standard library: one JSON object a line, or readable lines on a terminal.
 
 Every module logs as usual, ``logging.getLogger("rota.core").info("job finished", extra={"job": id})``: the
-message is the event, ``extra`` are its fields. The caller only formats; a thread writes, so that a reader
+message is the event, ``extra`` are its fields; ``traceback`` goes below the line, and ``_plain``, two texts,
+is what people read instead of event and fields. The caller only formats; a thread writes, so that a reader
 that stands still never holds up the event loop. When the thread cannot keep up, lines are dropped and
 counted. Nothing here raises.
 
@@ -161,23 +162,31 @@ class _Handler(logging.Handler):
         level = fields["level"]
         event = _escape(fields["event"])
         error = fields.get("error") if record.exc_info else None
+        below = error["traceback"] if error is not None else fields.get("traceback")
         extras = [
             (_escape(name), _value(value))
             for name, value in fields.items()
-            if name not in _BASE and (error is None or value is not error)
+            if name not in _BASE
+            and (error is None or value is not error)
+            and (below is None or value is not below)
         ]
-        if self.colours:
+        plain = getattr(record, "_plain", None)
+        if plain is not None:
+            event, tail = (_escape(_cut(_hide(text))) for text in plain)
+            tail = f"  {_DIM}{tail}{_RESET}" if self.colours else f"  {tail}"
+        elif self.colours:
             tail = "".join(f"  {_DIM}{name}={_RESET}{value}" for name, value in extras)
+        else:
+            tail = "".join(f"  {name}={value}" for name, value in extras)
+        head = f"{moment} {level:<7} {event}"
+        if self.colours:
             head = (
                 f"{_DIM}{moment}{_RESET} {_COLOURS.get(level, '')}{level:<7}{_RESET} {_BOLD}{event}{_RESET}"
             )
-        else:
-            tail = "".join(f"  {name}={value}" for name, value in extras)
-            head = f"{moment} {level:<7} {event}"
         lines = [head + tail]
-        if error is not None:
+        if isinstance(below, str):
             # The bar in front keeps a line break in a message from looking like a line of its own.
-            lines += [f"    | {_escape(part)}" for part in error["traceback"].splitlines()]
+            lines += [f"    | {_escape(part)}" for part in below.splitlines()]
         return "\n".join(lines)
 
 

@@ -37,6 +37,13 @@ _STORE_TO_CHECK = click.option(
     help="Check this store, not the settings. [without URL the one of the settings]",
 )
 _FLAGS = (
+    click.argument("targets", metavar="[MODULE:APP]...", nargs=-1),
+    click.option(
+        "--dev",
+        is_flag=True,
+        default=None,
+        help="For development: start tasks again when their source changes, log all requests and jobs.",
+    ),
     click.option(
         "--config",
         metavar="FILE",
@@ -53,7 +60,7 @@ _FLAGS = (
         "--work",
         metavar="MODULE:APP",
         multiple=True,
-        help="Run the tasks of this program, too; may be given again.",
+        help="Run the tasks of this program, too; may be given again. The same as MODULE:APP.",
     ),
     click.option("--processes", metavar="N", help="Processes for each --work. [1]"),
     click.option("--slots", metavar="N", help="Jobs that each of them runs at once. [10]"),
@@ -68,7 +75,7 @@ def settings_options(store: Any = _STORE) -> Callable[[F], F]:
     """The flags of the server, in this order."""
 
     def add(command: F) -> F:
-        for option in reversed((_FLAGS[0], store, *_FLAGS[1:])):
+        for option in reversed((*_FLAGS[:3], store, *_FLAGS[3:])):
             command = option(command)
         return command
 
@@ -77,14 +84,18 @@ def settings_options(store: Any = _STORE) -> Callable[[F], F]:
 
 @click.command()
 @settings_options()
-def serve(config: str | None, **flags: Any) -> None:
-    """Run the server, with its built-in handlers and, with --work, your own tasks.
+def serve(config: str | None, targets: tuple[str, ...], **flags: Any) -> None:
+    """Run the server, with its built-in handlers and, if you name programs, their tasks.
+
+    With --dev, on this machine only: workers start again when the source of their program changes; the log
+    has requests, jobs and tracebacks for people to read; webhooks may call this machine and private networks;
+    running jobs get 2s at the end.
 
     Every flag is also a variable (ROTA_LISTEN, ...) and a key of the YAML file; there are more settings than
     flags, see 'rota check'. SIGTERM or Ctrl-C lets running jobs finish (see --grace), a second one ends
     at once.
     """
-    settings = load_settings(config, flags)
+    settings = load_settings(config, flags, targets)
     from rota import app, logs
 
     secrets = [one.reveal() for one in (settings.token, settings.handlers.email.password) if one is not None]
@@ -107,7 +118,7 @@ def serve(config: str | None, **flags: Any) -> None:
 @settings_options(_STORE_TO_CHECK)
 @click.option("--repair", is_flag=True, help="With --store: set wrong counters right; no server may run.")
 @json_option
-def check(config: str | None, repair: bool, **flags: Any) -> None:
+def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: Any) -> None:
     """Read the configuration as 'serve' would, start nothing, and print every setting with the place it comes
     from.
 
@@ -126,7 +137,7 @@ def check(config: str | None, repair: bool, **flags: Any) -> None:
     from rota.model.errors import BadConfig
 
     try:
-        settings = load_settings(config, flags)
+        settings = load_settings(config, flags, targets)
     except BadConfig as error:
         if not as_json():
             raise
@@ -168,6 +179,7 @@ def _greeting(settings: Settings, url: str, store: str) -> str:
         example = "enqueue TYPE PAYLOAD"
     return (
         f"\n  Rota {__version__} listens on {url} and keeps its jobs in {store}\n\n"
+        f"{_pages(url)}{_dev(settings) if settings.dev else ''}"
         f"  Hand over a job:   rota {example}{where}\n"
         f"  See all jobs:      rota jobs list{where}\n"
         f"{token}"
@@ -175,10 +187,32 @@ def _greeting(settings: Settings, url: str, store: str) -> str:
     )
 
 
-def load_settings(config: str | None, flags: dict[str, Any]) -> Settings:
+def _pages(url: str) -> str:
+    """What a browser can open, as far as this version has it."""
+    from rota.web.api import ROUTES
+
+    paths = {route.path for route in ROUTES}
+    named = {"/": "All in a page:  ", "/docs": "The interface:  "}
+    return "".join(f"  {name}   {url}{path}\n" for path, name in named.items() if path in paths)
+
+
+def _dev(settings: Settings) -> str:
+    email = settings.handlers.email
+    mail = f"goes into the folder {email.maildir}" if email.host is None else f"is sent by {email.host}"
+    private = settings.handlers.webhook.allow_private
+    hooks = "may call this machine and private networks" if private else "may call public addresses only"
+    tasks = ", ".join(settings.work)
+    return (f"  Tasks:             {tasks}, started again when their source changes\n" if tasks else "") + (
+        f"  Mail and webhooks: mail {mail}; webhooks {hooks}\n"
+    )
+
+
+def load_settings(config: str | None, flags: dict[str, Any], targets: tuple[str, ...] = ()) -> Settings:
     """Settings as ``rota serve`` has them; BadConfig with all faults."""
     from rota.config import load
 
+    if targets:
+        flags["work"] = (*targets, *flags.get("work", ()))
     if config is None and not os.environ.get("ROTA_CONFIG") and Path(DEFAULT_FILE).is_file():
         config = DEFAULT_FILE
     return load(config, os.environ, flags)

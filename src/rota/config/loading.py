@@ -11,7 +11,7 @@ import msgspec
 
 from rota.config.kinds import Refused, is_loopback
 from rota.config.secret import MASK
-from rota.config.settings import PORTS, Key, Settings, all_keys, build
+from rota.config.settings import FOR_DEV, PORTS, Key, Settings, all_keys, build
 from rota.config.sources import (
     CONFIG_VARIABLE,
     FILE_SUFFIX,
@@ -90,6 +90,9 @@ class _Loading:
         self._take(from_flags(flags, names, self.complaints))
         if "handlers.email.port" not in self.values:
             self.values["handlers.email.port"] = PORTS[self.values.get("handlers.email.tls", "starttls")]
+        if self.values.get("dev"):
+            for path in FOR_DEV.keys() - self.values.keys():
+                self.values[path], self.origins[path] = FOR_DEV[path], self.origins["dev"]
         settings: Settings = msgspec.structs.replace(build(self.values), origins=self.origins)
         self._check_together(settings)
         if self.complaints:
@@ -158,7 +161,10 @@ class _Loading:
         def complain(path: str, text: str) -> None:
             self._complain(path, self.origins.get(path, "default"), text)
 
-        if self._together("listen", "token", "insecure") and not is_loopback(settings.host):
+        public = self._together("listen") and not is_loopback(settings.host)
+        if public and settings.dev:
+            complain("listen", f"{settings.listen} is open to other machines; dev is for this machine only.")
+        elif public and self._together("token", "insecure"):
             given = len(settings.token.reveal()) if settings.token else 0
             if not settings.insecure and given < SHORTEST_TOKEN:
                 lack = f"its token has only {given} characters" if given else "it has no token"

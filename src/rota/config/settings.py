@@ -18,6 +18,8 @@ from rota.model.policy import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, DEFAULT_RETEN
 KiB, MiB, GiB = 1024, 1024**2, 1024**3
 HOUR, DAY = 3600, 86400
 HANDLERS = ("sleep", "send_email", "webhook", "process_file")
+FOR_DEV = {"log_format": "text", "grace": 2.0, "handlers.webhook.allow_private": True}
+"""Defaults of some settings when ``dev`` is set."""
 PORTS = {"none": 25, "starttls": 587, "tls": 465}
 
 
@@ -98,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Annotated[str, kinds.Choice("debug", "info", "warning", "error")] = "info"
     log_format: Annotated[str, kinds.Choice("auto", "json", "text")] = "auto"
     log_file: Annotated[str | None, kinds.Text()] = None
+    dev: Annotated[bool, kinds.Truth()] = False
     handlers: Handlers = Handlers()
     origins: dict[str, str] = {}
     """Who said what: key to ``rota.yaml:3``, ``ROTA_LISTEN`` or ``--listen``; the rest is default."""
