@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import Callable
@@ -347,17 +346,6 @@ def test_where_the_server_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setenv("ROTA_TOKEN_FILE", str(tmp_path / "nowhere"))
     with pytest.raises(errors.BadConfig, match="ROTA_TOKEN_FILE"):
         Client("http://x")
-
-
-def test_an_app_makes_new_connections_after_a_fork() -> None:
-    app = rota.App("http://127.0.0.1:1")
-    before = app.client
-    app._pid = os.getpid() + 1
-    after = app.client
-    assert after is not before
-    assert app.client is after
-    before.close()
-    app.close()
 
 
 def test_one_description_serves_both_clients() -> None:

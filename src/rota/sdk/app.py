@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
@@ -58,7 +57,6 @@ class App:
         """The module that made the app; child processes look for it there."""
         self._client: Client | None = None
         self._aclients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
-        self._pid = os.getpid()
 
     @overload
     def task(  # type: ignore[overload-overlap]
@@ -168,7 +166,6 @@ class App:
         """The blocking client of this app, made at first use."""
         from rota.sdk.client import Client
 
-        self._mind_the_fork()
         if self._client is None:
             self._client = Client(self.url, self.token)
         return self._client
@@ -178,7 +175,6 @@ class App:
         """The asynchronous client of this app for the running event loop, made at first use."""
         from rota.sdk.client import AsyncClient
 
-        self._mind_the_fork()
         loop = asyncio.get_running_loop()
         client = self._aclients.get(loop)
         if client is None:
@@ -197,9 +193,3 @@ class App:
         if client is not None:
             await client.close()
         self.close()
-
-    def _mind_the_fork(self) -> None:
-        # Two processes must not share a connection.
-        if self._pid != os.getpid():
-            self._client, self._pid = None, os.getpid()
-            self._aclients = WeakKeyDictionary()

@@ -1,6 +1,7 @@
 """Two clients over one description of each call (:mod:`rota.sdk.calls`): one blocks, the other is awaited.
 
-Connections are kept open and shared; a :class:`Client` may be used from many threads. Failures are
+Connections are kept open and shared; a :class:`Client` may be used from many threads, and a process that was
+forked off makes connections of its own. Failures are
 :mod:`rota.model.errors`. Requests that can safely be repeated are, a few times with growing pauses, when
 the connection breaks or the server answers 503; an enqueue carries an idempotency key to that end.
 """
@@ -8,6 +9,7 @@ the connection breaks or the server answers 503; an enqueue carries an idempoten
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
@@ -31,6 +33,7 @@ class Client:
     def __init__(self, url: str | None = None, token: str | None = None, *, retries: int = RETRIES) -> None:
         self._transport = Transport(url, token, retries=retries)
         self._http = httpx2.Client(**self._transport.options())
+        self._pid = os.getpid()
 
     @property
     def url(self) -> str:
@@ -51,7 +54,7 @@ class Client:
         tries = 1
         while True:
             try:
-                answer = answer_of(self._http.request(**request))
+                answer = answer_of(self._connections().request(**request))
                 if answer.status < 400:
                     return call.read(answer)
                 pause = self._transport.pause(call, tries, answer)
@@ -150,7 +153,14 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._connections().close()
+
+    def _connections(self) -> httpx2.Client:
+        # Two processes must not share a connection. The inherited ones are dropped, not closed: that could
+        # wait for a thread which this process does not have.
+        if self._pid != os.getpid():
+            self._http, self._pid = httpx2.Client(**self._transport.options()), os.getpid()
+        return self._http
 
     def __enter__(self) -> Client:
         return self
@@ -167,6 +177,7 @@ class AsyncClient:
     def __init__(self, url: str | None = None, token: str | None = None, *, retries: int = RETRIES) -> None:
         self._transport = Transport(url, token, retries=retries)
         self._http = httpx2.AsyncClient(**self._transport.options())
+        self._pid = os.getpid()
 
     @property
     def url(self) -> str:
@@ -187,7 +198,7 @@ class AsyncClient:
         tries = 1
         while True:
             try:
-                answer = answer_of(await self._http.request(**request))
+                answer = answer_of(await self._connections().request(**request))
                 if answer.status < 400:
                     return call.read(answer)
                 pause = self._transport.pause(call, tries, answer)
@@ -290,7 +301,12 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._connections().aclose()
+
+    def _connections(self) -> httpx2.AsyncClient:
+        if self._pid != os.getpid():
+            self._http, self._pid = httpx2.AsyncClient(**self._transport.options()), os.getpid()
+        return self._http
 
     async def __aenter__(self) -> AsyncClient:
         return self
