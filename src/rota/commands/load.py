@@ -60,6 +60,8 @@ def _load(target: str, blamed: set[str]) -> App:
             task.signature.compile()
         except TypeError as error:
             raise Misused(f"The task {task.name!r} of {target} cannot be run: {error}") from None
+    # Child processes begin where this one did: the module may prepare what the tasks need (django.setup).
+    value.module = module_name
     return value
 
 
