@@ -62,6 +62,9 @@ def busy(path: str) -> None:
 """
 
 
+SECOND = 1_700_000_000.0
+
+
 class Edited:
     """A program in a folder of its own, its worker, and jobs for it."""
 
@@ -75,6 +78,8 @@ class Edited:
         path.parent.mkdir(exist_ok=True)
         draft = path.with_name(path.name + "~")
         draft.write_text(text)
+        # All of one second: compiled files do not tell such versions apart when they are of one length, too.
+        os.utime(draft, (SECOND, SECOND))
         draft.replace(path)
 
     def edit(self, text: str) -> None:
@@ -99,8 +104,11 @@ def editing(rota: Cli, folder: Path, *flags: str, env: dict[str, str] | None = N
     """A worker with --reload for a program in ``folder``."""
     place = Cli(folder, rota.url)
     (folder / "prog.py").write_text(PROGRAM)
+    os.utime(folder / "prog.py", (SECOND, SECOND))
     arguments = ["work", "--reload", "prog:app", *flags]
-    with running(folder, *arguments, env={"ROTA_URL": rota.url, **(env or {})}) as worker:
+    # Whoever runs the tests may have said that nothing is to be compiled into files.
+    told = {"ROTA_URL": rota.url, "PYTHONDONTWRITEBYTECODE": None, **(env or {})}
+    with running(folder, *arguments, env=told) as worker:
         worker.wait_for("connected")
         yield Edited(place, worker)
 
@@ -123,7 +131,6 @@ def tree_of(pid: int) -> list[int]:
 def test_the_next_job_runs_the_new_code(rota: Cli, tmp_path: Path, type: str) -> None:
     with editing(rota, tmp_path) as edited:
         assert edited.run(type) == "first"
-        # Versions of one length within one second: what a compiled file would not tell apart.
         for text in ("newer", "newes"):
             edited.edit(text)
             assert edited.run(type) == text
@@ -283,6 +290,18 @@ def test_modules_from_elsewhere_are_watched(rota: Cli, tmp_path: Path) -> None:
         mended = shared / "parts/deep/words.py"
         edited.worker.wait_for("working", after=lambda: mended.write_text("WORD = 'mended'\n"))
         assert edited.run("thread") == "mendednew"
+
+
+def test_a_module_from_elsewhere_that_is_broken_from_the_start(rota: Cli, tmp_path: Path) -> None:
+    shared, work = tmp_path / "shared", tmp_path / "work"
+    shared.mkdir()
+    work.mkdir()
+    (shared / "words.py").write_text("WORD = \n")
+    (work / "prog.py").write_text("import words\n" + PROGRAM)
+    env = {"ROTA_URL": rota.url, "PYTHONPATH": str(shared)}
+    with running(work, "work", "--reload", "prog:app", env=env) as worker:
+        worker.wait_for("the program cannot be run; waiting for a change")
+        worker.wait_for("working", after=lambda: (shared / "words.py").write_text("WORD = 'mended'\n"))
 
 
 def test_ctrl_c_ends_all_at_once(rota: Cli, tmp_path: Path) -> None:
