@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rota import logs
+from rota.web.access import AccessLog
 
 LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3} (debug|info|warning|error) {1,4}\S")
 log = logging.getLogger("rota.test")
@@ -134,6 +135,7 @@ def test_a_record_may_bring_words_for_people_and_a_traceback(sink: Sink) -> None
 SAY = """
 import logging
 from rota import logs
+from rota.web.access import AccessLog
 
 logs.setup()
 logging.getLogger("rota").info("hello", extra={"a": 1})
@@ -294,7 +296,8 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def serve_and_ask(paths: list[str]) -> None:
-    config = uvicorn.Config(hello, port=0, lifespan="off", log_config=None)
+    web = AccessLog(hello, logging.DEBUG)
+    config = uvicorn.Config(web, port=0, lifespan="off", log_config=None, access_log=False)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(20):

@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from rota import handlers, logs, supervise
+from rota import handlers, supervise
 from rota.config import Settings
 from rota.core import joblog, upkeep
 from rota.core.inside import InsideSource
@@ -111,7 +111,7 @@ def _web(service: Service, settings: Settings) -> uvicorn.Config:
     hosts = None if token is not None or settings.insecure else settings.allowed_hosts
     web: ASGIApp = api.build(service, Gate(token, hosts), settings.body_limit)
     if settings.dev or settings.log_level == "debug":
-        web = AccessLog(web, logging.INFO if settings.dev else logging.DEBUG, logs.PROBES)
+        web = AccessLog(web, logging.INFO if settings.dev else logging.DEBUG)
     return uvicorn.Config(
         web,
         http="httptools",
@@ -122,7 +122,7 @@ def _web(service: Service, settings: Settings) -> uvicorn.Config:
         ws_ping_timeout=20,
         lifespan="off",
         log_config=None,
-        access_log=settings.log_level == "debug",
+        access_log=False,
         server_header=False,
         timeout_keep_alive=60,
         timeout_graceful_shutdown=2,

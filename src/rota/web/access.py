@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger("rota.access")
 
+QUIET = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+"""Paths that machines ask for all the time."""
+
 
 class AccessLog:
-    """Wraps the application. ``level``: of requests that went well; ``quiet``: paths that are passed over.
+    """Wraps the application. ``level``: of requests that went well.
 
     A request is told when it is answered, a WebSocket when it is open.
     """
 
-    def __init__(self, app: ASGIApp, level: int, quiet: Collection[str]) -> None:
+    def __init__(self, app: ASGIApp, level: int) -> None:
         self._app = app
         self._level = level
-        self._quiet = quiet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket") or scope["path"] in self._quiet:
+        if scope["type"] not in ("http", "websocket") or scope["path"] in QUIET:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
