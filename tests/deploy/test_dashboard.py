@@ -114,9 +114,9 @@ def test_what_is_asked_for_is_there(who: str, asked: str, samples: Samples) -> N
     assert set(re.findall(r"[a-z_]+", rest)) - {"instance", "queue"} <= FUNCTIONS | WORDS
 
 
-def test_counters_are_asked_for_their_rate_and_gauges_for_their_value(samples: Samples) -> None:
+def test_counters_are_asked_for_their_rate_and_gauges_for_their_value() -> None:
     for who, asked in expressions():
-        for match in re.finditer(r"(\w+)\((rota_\w+)(?:\{[^}]*\})?(\[)?", asked):
+        for match in re.finditer(r"(?:(\w+)\()?\b(rota_\w+)(?:\{[^}]*\})?(\[)?", asked):
             counts = match[2].endswith(("_total", "_bucket", "_sum", "_count"))
             assert (match[1] in ("rate", "increase")) == bool(match[3]) == counts, (who, match[0])
 
