@@ -144,6 +144,15 @@ async def test_server_draining(service: Service) -> None:
     assert (cause.code, cause.sentence) == ("server_draining", "The server is draining.")
 
 
+async def test_what_outlasts_a_restart_comes_before_it(service: Service) -> None:
+    id = await put(service)
+    service.drain()
+    assert await codes(service, id) == ["no_worker", "server_draining"]
+    hand = await attach(service)
+    service.workers.draining(hand.worker)
+    assert await codes(service, id) == ["server_draining", "workers_draining"]
+
+
 async def test_several_at_once_come_by_importance(service: Service, clock: ManualClock) -> None:
     id = await put(service, delay=60, expires_at=to_text(clock.now() + 90 * SECOND), unique_key="k")
     await service.pause("default")

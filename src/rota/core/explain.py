@@ -131,11 +131,13 @@ def blockers(job: Job, line: Line) -> list[Cause]:
     found = []
     if line.paused:
         found.append(Cause("queue_paused", f"The queue {job.queue} is paused.", numbers={"queue": job.queue}))
+    nobody = [] if able(job, line) else [_nobody(job, line)]
     if line.stopped:
-        found.append(Cause("server_draining", "The server is draining."))
-    if not able(job, line):
-        found.append(_nobody(job, line))
-    return found
+        draining = Cause("server_draining", "The server is draining.")
+        # Its own workers drain because it does; of other workers there will be too few when it is back, too.
+        first = any(cause.code == "workers_draining" for cause in nobody)
+        nobody.insert(0 if first else len(nobody), draining)
+    return found + nobody
 
 
 def _nobody(job: Job, line: Line) -> Cause:

@@ -19,7 +19,7 @@ import httpx2
 
 from rota.model.spec import JobSpec
 from rota.sdk import calls
-from rota.sdk.answers import Blob, Created, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
+from rota.sdk.answers import Blob, Created, Explanation, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
 from rota.sdk.calls import Call, Filters
 from rota.sdk.standin import stand_ins
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
@@ -102,6 +102,10 @@ class Client:
     def logs(self, id: str, after: int = 0, limit: int | None = None) -> LogPage:
         """Lines that the job's handler wrote, from number ``after`` + 1."""
         return self.send(calls.logs(id, after, limit))
+
+    def explain(self, id: str) -> Explanation:
+        """Why the job is not running, and when it will."""
+        return self.send(calls.explain(id))
 
     def cancel(self, id: str) -> JobInfo:
         """End a waiting job, ask a running one to stop."""
@@ -250,6 +254,10 @@ class AsyncClient:
     async def logs(self, id: str, after: int = 0, limit: int | None = None) -> LogPage:
         """As :meth:`Client.logs`."""
         return await self.send(calls.logs(id, after, limit))
+
+    async def explain(self, id: str) -> Explanation:
+        """As :meth:`Client.explain`."""
+        return await self.send(calls.explain(id))
 
     async def cancel(self, id: str) -> JobInfo:
         """As :meth:`Client.cancel`."""
