@@ -41,6 +41,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
     "Jobs": {
         "enqueue": Entry("rota.commands.enqueue:enqueue", "Hand over a job, or a file full of them."),
         "jobs": Entry("rota.commands.jobs:jobs", "List, show, watch, cancel and retry jobs."),
+        "failures": Entry("rota.commands.failures:failures", "List failed jobs by what they failed of."),
         "queues": Entry("rota.commands.queues:queues", "List, pause, resume and clear queues."),
         "workers": Entry("rota.commands.queues:workers", "List and drain workers."),
     },

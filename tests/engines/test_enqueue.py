@@ -56,6 +56,7 @@ async def test_a_new_job_has_run_nowhere_yet(engine: Engine) -> None:
         "cancel_requested": False,
         "reason": None,
         "progress": None,
+        "fingerprint": None,
         "result": None,
         "result_type": None,
         "error": None,

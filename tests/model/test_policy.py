@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rota.model import policy
 from rota.model.clock import DAY, SECOND
+from rota.model.failure import cause
 from rota.model.job import Delays, Exponential, Fixed, NoRetry, Outcome, Retry, State
 from rota.model.policy import Running
 
@@ -108,6 +109,8 @@ def test_the_jitter_is_drawn_when_none_is_given() -> None:
 )
 def test_when_a_failure_is_final(job: Running, end: str, retry: bool, reason: str) -> None:
     outcome = policy.failed(job, b"{}", NOW, end=end, retry=retry)
+    assert outcome.cause == cause(job.type, b"{}", reason)
+    outcome = msgspec.structs.replace(outcome, cause=None)
     assert outcome == Outcome(id="j", lease=7, state=State.FAILED, end=end, error=b"{}", reason=reason)
 
 

@@ -34,6 +34,7 @@ JOB = {
     ],
     "a_field_of_tomorrow": {"x": 1},
 }
+GROUP = {"fingerprint": "f", "type": "t", "error": "E", "frame": None, "jobs": 2, "hours": [0, 2]}
 QUEUE = {"name": "q", "paused": True, "pending": 3, "oldest_age": 1.5, "types_without_worker": ["t"]}
 WORKER = {"worker": "w", "transport": "socket", "queues": ["q"], "types": None, "slots": 4, "running": 1}
 
@@ -110,6 +111,16 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any, Callable[[Any]
     ("retry", ("j",), {}, "POST /v1/jobs/j/retry", JOB, lambda job: job.id == "j1"),
     ("run_now", ("j",), {}, "POST /v1/jobs/j/run-now", JOB, lambda job: job.id == "j1"),
     ("delete", ("j",), {}, "DELETE /v1/jobs/j", None, lambda answer: answer is None),
+    (
+        "failures",
+        ("q",),
+        {"limit": 3, "cursor": "c"},
+        "GET /v1/failures?queue=q&limit=3&cursor=c",
+        {"failures": [GROUP], "cursor": "d"},
+        lambda page: (
+            page.cursor == "d" and page.failures[0].hours == (0, 2) and page.failures[0].frame is None
+        ),
+    ),
     ("queues", (), {}, "GET /v1/queues", {"queues": [QUEUE]}, lambda queues: queues[0].pending == 3),
     ("pause", ("a:b/c",), {}, "POST /v1/queues/a%3Ab%2Fc/pause", QUEUE, lambda queue: queue.paused),
     ("resume", ("q",), {}, "POST /v1/queues/q/resume", QUEUE, lambda queue: queue.oldest_age == 1.5),

@@ -14,7 +14,7 @@ SHORT = {
     "id", "type", "queue", "state", "priority", "attempt", "max_attempts", "created_at", "run_at",
     "started_at", "finished_at", "expires_at", "timeout", "retention", "retry", "tags", "unique_key",
     "unique_states", "worker", "lease", "lease_until", "losses", "cancel_requested", "reason", "progress",
-    "waiting_because",
+    "fingerprint", "waiting_because",
 }  # fmt: skip
 WHOLE = SHORT | {"headers", "content_type", "payload", "result_type", "result", "error", "attempts"}
 

@@ -54,6 +54,7 @@ def jobs() -> None:
     "--since", type=Moment(), metavar="TIME", help="Made since then: RFC 3339, or 2h for so long ago."
 )
 @click.option("--until", type=Moment(), metavar="TIME", help="Made before then.")
+@click.option("--fingerprint", metavar="PRINT", help="Only failed jobs of this group ('rota failures').")
 @click.option("-q", "--query", metavar="TEXT", help="Only with this text in id, type or tags.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")

@@ -90,7 +90,7 @@ def running_of(job: Job | None, id: str, lease: int) -> policy.Running:
     if job is None:
         return policy.Running(id, lease, 1, 1, 0, None, False)
     return policy.Running(
-        id, lease, job.attempt, job.max_attempts, job.losses, job.retry, job.cancel_requested
+        id, lease, job.attempt, job.max_attempts, job.losses, job.retry, job.cancel_requested, job.type
     )
 
 

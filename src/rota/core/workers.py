@@ -192,6 +192,11 @@ class Workers:
         unlucky = [ending.id for ending in endings if ending.end in ("failed", "timeout")]
         jobs = {job.id: job for job in await self._engine.get(unlucky)} if unlucky else {}
         outcomes = [reports.outcome(ending, jobs.get(ending.id), self.rules, now) for ending in endings]
+        # A result that cannot be kept is a failure too.
+        refused = [one.id for one in outcomes if one.state is State.FAILED and one.id not in jobs]
+        if refused:
+            jobs |= {job.id: job for job in await self._engine.get(refused)}
+            outcomes = [reports.outcome(ending, jobs.get(ending.id), self.rules, now) for ending in endings]
         call = self._engine.finish(outcomes, now)
         worker = self.roster.get(worker_id)
         if worker is not None:

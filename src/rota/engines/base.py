@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol
 
+from rota.model.failure import FailurePage
 from rota.model.job import (
     Applied,
     Ask,
@@ -65,7 +66,8 @@ class Engine(Protocol):
         outcome that would go on (scheduled or pending) of a job with a requested cancel ends it as cancelled
         instead. A unique key is given up on entering a state outside its states, and not taken again. Every
         attempt that did not end in done is kept with its error. ``lost`` adds one to the job's losses;
-        ``spent=False`` takes one off its attempt.
+        ``spent=False`` takes one off its attempt. A failed job has the fingerprint of the outcome's cause
+        until it is retried.
         """
         ...
 
@@ -122,6 +124,15 @@ class Engine(Protocol):
 
     async def count(self) -> list[Count]:
         """Jobs by queue, type and state, from maintained counters."""
+        ...
+
+    async def failures(
+        self, queue: str | None, type: str | None, now: int, limit: int, cursor: str | None = None
+    ) -> FailurePage:
+        """Failed jobs by fingerprint, last seen first, from maintained counters; of one queue the figures are
+        those of that queue. Groups are there while they have failed jobs. A cursor that is none raises
+        BadInput.
+        """
         ...
 
     async def oldest(self, queues: Sequence[str]) -> dict[str, int]:

@@ -17,6 +17,8 @@ from enum import StrEnum
 
 import msgspec
 
+from rota.model.failure import Cause
+
 
 class State(StrEnum):
     """Where a job is in its life."""
@@ -164,7 +166,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What becomes of a running job. Made by :mod:`rota.model.policy`; engines only write it down.
 
     ``end`` is the word kept with the attempt: done, failed, snoozed, released, lost, cancelled, timeout.
-    ``spent`` False gives the attempt number back. ``error`` is JSON text.
+    ``spent`` False gives the attempt number back. ``error`` is JSON text; ``cause`` is what a failed job is
+    grouped by.
     """
 
     id: str
@@ -178,6 +181,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     spent: bool = True
     lost: bool = False
+    cause: Cause | None = None
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -230,7 +234,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the store knows of a job. ``payload``, ``result``, ``error`` and ``attempts`` only where
     the whole job was asked for. ``attempts``: all tries, oldest first, a running or done one last;
-    ``error``: the last one, unless the job is done.
+    ``error``: the last one, unless the job is done. ``fingerprint``: of the failure, while it is failed.
     """
 
     id: str
@@ -258,6 +262,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool
     reason: str | None
     progress: bytes | None
+    fingerprint: str | None = None
     payload: bytes = b"null"
     content_type: str | None = None
     headers: dict[str, str] | None = None
@@ -286,6 +291,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None = None
     text: str | None = None
     holds: str | None = None
+    fingerprint: str | None = None
     lease_before: int | None = None
     overdue_at: int | None = None
     expired_at: int | None = None

@@ -7,6 +7,7 @@ import random
 import msgspec
 
 from rota.model.clock import DAY, SECOND, seconds
+from rota.model.failure import cause
 from rota.model.job import Delays, Exponential, Fixed, NoRetry, Outcome, Retry, State
 
 DEFAULT_QUEUE = "default"
@@ -30,6 +31,7 @@ class Running(msgspec.Struct, frozen=True, gc=False):
     losses: int
     retry: Retry | None
     cancel_requested: bool
+    type: str = ""
 
 
 def backoff(retry: Retry | None, attempt: int, chance: float) -> int | None:
@@ -76,7 +78,15 @@ def failed(
     if wait is None:
         final = not retry or isinstance(job.retry, NoRetry)
         reason = "timeout" if end == "timeout" else "not_retryable" if final else "attempts_used_up"
-        return Outcome(id=job.id, lease=job.lease, state=State.FAILED, end=end, error=error, reason=reason)
+        return Outcome(
+            id=job.id,
+            lease=job.lease,
+            state=State.FAILED,
+            end=end,
+            error=error,
+            reason=reason,
+            cause=cause(job.type, error, reason),
+        )
     state = State.SCHEDULED if wait > 0 else State.PENDING
     return Outcome(id=job.id, lease=job.lease, state=state, end=end, error=error, run_at=now + wait)
 
@@ -101,6 +111,7 @@ def lost(job: Running, now: int) -> Outcome:
             error=error,
             reason="worker_lost",
             lost=True,
+            cause=cause(job.type, error, "worker_lost"),
         )
     return Outcome(
         id=job.id, lease=job.lease, state=State.PENDING, end="lost", error=error, run_at=now, lost=True

@@ -76,6 +76,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     losses: int = 0
     cancel_requested: bool = False
     reason: str | None = None
+    fingerprint: str | None = None
     waiting_because: str | None = None
     progress: Progress | None = None
     error: Failure | None = None
@@ -127,6 +128,31 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime | None = None
     certainty: str | None = None
     causes: tuple[Cause, ...] = ()
+
+
+class FailureGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Failed jobs that failed alike: same type, class of ``error`` and ``frame`` (``file:function``).
+    ``jobs`` are kept now, ``job`` is one of them, ``message`` the latest error's; ``hours`` counts the
+    failures of the last 24 hours, the present one last.
+    """
+
+    fingerprint: str
+    type: str
+    error: str
+    frame: str | None = None
+    message: str = ""
+    job: str | None = None
+    jobs: int = 0
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+    hours: tuple[int, ...] = ()
+
+
+class FailurePage(msgspec.Struct, frozen=True):
+    """Groups, last seen first; ``cursor`` asks for the next page, None when this is the last."""
+
+    failures: tuple[FailureGroup, ...]
+    cursor: str | None = None
 
 
 class LogLine(msgspec.Struct, frozen=True):

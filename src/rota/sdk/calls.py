@@ -13,7 +13,7 @@ import msgspec
 from rota.model import errors, protocol
 from rota.model.job import State
 from rota.model.spec import JobSpec
-from rota.sdk.answers import Blob, Created, Explanation, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
+from rota.sdk.answers import Blob, Created, Explanation, FailurePage, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
 from rota.sdk.values import as_time
 
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class Filters(TypedDict, total=False):
     since: datetime | str
     until: datetime | str
     q: str
+    fingerprint: str
     cursor: str
     limit: int
 
@@ -125,6 +126,14 @@ def run_now(id: str) -> Call[JobInfo]:
 
 def delete(id: str) -> Call[None]:
     return Call("DELETE", _job(id), _nothing, again=False)
+
+
+def failures(
+    queue: str | None = None, type: str | None = None, limit: int | None = None, cursor: str | None = None
+) -> Call[FailurePage]:
+    """Failed jobs by what they failed of."""
+    asked = {"queue": queue, "type": type, "limit": limit, "cursor": cursor}
+    return Call("GET", "/v1/failures" + _query(asked), _reader(FailurePage))
 
 
 def queues() -> Call[list[QueueInfo]]:

@@ -19,7 +19,7 @@ import httpx2
 
 from rota.model.spec import JobSpec
 from rota.sdk import calls
-from rota.sdk.answers import Blob, Created, Explanation, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
+from rota.sdk.answers import Blob, Created, Explanation, FailurePage, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
 from rota.sdk.calls import Call, Filters
 from rota.sdk.standin import stand_ins
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
@@ -84,7 +84,7 @@ class Client:
 
     def jobs(self, **filters: Unpack[Filters]) -> JobPage:
         """A page of jobs, newest first; filters: state, queue, type, tag,
-        worker, since, until, q, cursor, limit."""
+        worker, since, until, q, fingerprint, cursor, limit."""
         return self.send(calls.jobs(**filters))
 
     def all_jobs(self, **filters: Unpack[Filters]) -> Iterator[JobInfo]:
@@ -122,6 +122,17 @@ class Client:
     def delete(self, id: str) -> None:
         """Remove a job that is not running."""
         self.send(calls.delete(id))
+
+    def failures(
+        self,
+        queue: str | None = None,
+        type: str | None = None,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> FailurePage:
+        """Failed jobs by what they failed of, last seen first."""
+        return self.send(calls.failures(queue, type, limit, cursor))
 
     def queues(self) -> list[QueueInfo]:
         """All queues with their depths."""
@@ -274,6 +285,17 @@ class AsyncClient:
     async def delete(self, id: str) -> None:
         """As :meth:`Client.delete`."""
         await self.send(calls.delete(id))
+
+    async def failures(
+        self,
+        queue: str | None = None,
+        type: str | None = None,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> FailurePage:
+        """As :meth:`Client.failures`."""
+        return await self.send(calls.failures(queue, type, limit, cursor))
 
     async def queues(self) -> list[QueueInfo]:
         """As :meth:`Client.queues`."""

@@ -14,7 +14,7 @@ from starlette.routing import WebSocketRoute, compile_path
 
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
-from rota.web import events, explain, jobs, queues, status, wire, workers
+from rota.web import events, explain, failures, jobs, queues, status, wire, workers
 from rota.web.answers import PROBLEM, fault, problem
 from rota.web.asgi import Ring
 from rota.web.auth import Gate
@@ -46,6 +46,7 @@ ROUTES = (
     Route("POST", "/v1/jobs/{id}/cancel", "cancel, or ask a running job to stop", jobs.cancel),
     Route("POST", "/v1/jobs/{id}/retry", "bring an ended job back", jobs.retry),
     Route("POST", "/v1/jobs/{id}/run-now", "run a scheduled job at once", jobs.run_now),
+    Route("GET", "/v1/failures", "failed jobs by what they failed of", failures.list_failures),
     Route("GET", "/v1/queues", "queues with depth and age", queues.list_queues),
     Route("POST", "/v1/queues/{name:path}/pause", "hand out no more jobs", queues.pause),
     Route("POST", "/v1/queues/{name:path}/resume", "hand out jobs again", queues.resume),

@@ -28,6 +28,7 @@ FILTERS = (
     Parameter("since", Time(), "only jobs stored at this time or later", example="2026-01-31T08:30:00Z"),
     Parameter("until", Time(), "only jobs stored before this time"),
     Parameter("q", Text(empty=False), "only jobs with this text in their id, type or a tag"),
+    Parameter("fingerprint", Text(), "only failed jobs of this group (see /v1/failures)"),
 )
 """Which jobs are meant; see :func:`match_of`."""
 
@@ -47,6 +48,7 @@ def match_of(asked: Asked) -> Match:
         since=asked["since"],
         until=asked["until"],
         text=asked["q"],
+        fingerprint=asked["fingerprint"],
     )
 
 

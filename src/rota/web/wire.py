@@ -145,6 +145,7 @@ def job(job: Job, waits_for: str | None = None, *, whole: bool = True) -> dict[s
         "losses": job.losses,
         "cancel_requested": job.cancel_requested,
         "reason": job.reason,
+        "fingerprint": job.fingerprint,
         "progress": _raw(job.progress),
         "waiting_because": waits_for,
     }

@@ -1,9 +1,10 @@
-"""How many jobs of each queue, type and state there are, kept in step with the transactions."""
+"""How many jobs of each queue, type and state there are, and of each failure, in step with transactions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rota.engines.sqlite.failures import Groups
 from rota.model.job import Count, State
 
 Slot = tuple[str, str, str]
@@ -16,6 +17,7 @@ class Counters:
         self._kept: dict[Slot, int] = {}
         self._open: dict[Slot, int] = {}
         self._waiting: dict[str, dict[str, int]] = {}
+        self.failures = Groups()
         for queue, type, state, jobs in rows:
             self._apply((queue, type, state), jobs)
 
@@ -46,9 +48,11 @@ class Counters:
         for slot, jobs in self._open.items():
             self._apply(slot, jobs)
         self._open.clear()
+        self.failures.clear()
 
     def rollback(self) -> None:
         self._open.clear()
+        self.failures.clear()
 
     def rows(self) -> list[Count]:
         return [Count(q, t, State(s), n) for (q, t, s), n in self._kept.items() if n > 0]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 
-from rota.engines.sqlite import read, write
+from rota.engines.sqlite import failures, read, write
 from rota.engines.sqlite.counters import Counters
 from rota.engines.sqlite.store import Store
+from rota.model.failure import FailurePage
 from rota.model.job import (
     Applied,
     Ask,
@@ -82,6 +83,11 @@ class SqliteEngine:
 
     async def count(self) -> list[Count]:
         return self._counts.rows()
+
+    async def failures(
+        self, queue: str | None, type: str | None, now: int, limit: int, cursor: str | None = None
+    ) -> FailurePage:
+        return await self._store.read(lambda db: failures.page(db, queue, type, now, limit, cursor))
 
     async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
         types = {queue: self._counts.waiting(queue) for queue in queues}

@@ -36,6 +36,7 @@ def where(match: Match) -> tuple[str, list[Any]]:
         ("type", match.type),
         ("worker", match.worker),
         ("unique_held", match.holds),
+        ("fingerprint", match.fingerprint),
     ):
         if value is not None:
             add(f"{column} = ?", value)

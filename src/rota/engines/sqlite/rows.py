@@ -16,7 +16,7 @@ _tags = msgspec.json.Decoder(tuple[str, ...]).decode
 JOB_COLUMNS = (
     "seq, id, type, queue, state, priority, attempt, max_attempts, lease, losses, created_at, run_at, "
     "started_at, finished_at, expires_at, lease_until, timeout, retention, retry, tags, unique_key, "
-    "unique_states, worker, cancel_requested, reason, progress"
+    "unique_states, worker, cancel_requested, reason, progress, fingerprint"
 )
 
 
@@ -86,5 +86,6 @@ def job(row: tuple[Any, ...], **more: Any) -> Job:
         cancel_requested=bool(row[23]),
         reason=row[24],
         progress=row[25],
+        fingerprint=row[26],
         **more,
     )

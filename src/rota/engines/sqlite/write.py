@@ -234,7 +234,11 @@ def _finish_otherwise(db: apsw.Connection, counts: Counters, outcome: Outcome, n
         run_at = now if outcome.run_at is None else outcome.run_at
         run(db, _FINISH["go_on"], (state.value, run_at, not outcome.spent, outcome.lost, seq))
     else:
-        run(db, _FINISH["end"], (seq, state.value, reason, not outcome.spent, outcome.lost, now))
+        cause = outcome.cause if state is State.FAILED else None
+        fingerprint = None if cause is None else cause.fingerprint
+        run(db, _FINISH["end"], (seq, state.value, reason, not outcome.spent, outcome.lost, now, fingerprint))
+        if cause is not None:
+            counts.failures.failed(queue, type, id, cause, now)
         if outcome.result is not None:
             run(db, _FINISH["result"], (seq, outcome.result, outcome.content_type))
     counts.move(queue, type, State.RUNNING.value, state.value)
@@ -273,7 +277,8 @@ def cancel(
 
 def retry(db: apsw.Connection, counts: Counters, match: Match, now: int, limit: int) -> list[Applied]:
     answers: list[Applied] = []
-    for seq, id, lease, queue, type, state, key, held in _chosen(db, _RETRY["chosen"], match, limit):
+    chosen = _chosen(db, _RETRY["chosen"], match, limit)
+    for seq, id, lease, queue, type, state, key, held, fingerprint in chosen:
         takes_key = key is not None and held is None and state != State.SCHEDULED
         if takes_key and run(db, _ENQUEUE["holder"], (key,)):
             answers.append(Applied(id, lease, None, queue, type))
@@ -282,6 +287,7 @@ def retry(db: apsw.Connection, counts: Counters, match: Match, now: int, limit: 
         run(db, _RETRY["again"], (seq, now))
         run(db, _RETRY["drop_result"], (seq,))
         counts.move(queue, type, state, State.PENDING.value)
+        counts.failures.gone(queue, fingerprint)
         answers.append(Applied(id, lease, State.PENDING, queue, type))
     return answers
 
@@ -295,7 +301,9 @@ def delete(db: apsw.Connection, counts: Counters, match: Match, limit: int) -> l
         run(db, _DELETE[table], seqs)
     for (queue, type, state), n in Counter((row[3], row[4], row[5]) for row in chosen).items():
         counts.add(queue, type, state, -n)
-    return [Applied(id, lease, State(state), queue, type) for _, id, lease, queue, type, state in chosen]
+    for row in chosen:
+        counts.failures.gone(row[3], row[6])
+    return [Applied(id, lease, State(state), queue, type) for _, id, lease, queue, type, state, _ in chosen]
 
 
 def log(db: apsw.Connection, lines: Sequence[LogLine], cap: int) -> int:
@@ -331,6 +339,7 @@ def counts(db: apsw.Connection, counters: Counters) -> None:
     changes = counters.changes()
     if changes:
         run_many(db, _COUNT["add"], changes)
+    counters.failures.write(db)
 
 
 def _chosen(db: apsw.Connection, sql: str, match: Match, limit: int) -> list[Row]:

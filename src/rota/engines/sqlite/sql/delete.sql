@@ -1,5 +1,5 @@
 -- chosen
-SELECT seq, id, lease, queue, type, state FROM jobs
+SELECT seq, id, lease, queue, type, state, fingerprint FROM jobs
 WHERE state <> 'running' AND {match}
 ORDER BY seq LIMIT ?;
 

@@ -25,5 +25,5 @@ WHERE seq = ?;
 -- end
 UPDATE jobs
 SET state = ?2, reason = ?3, attempt = attempt - ?4, losses = losses + ?5, finished_at = ?6, delete_at = ?6 + retention,
-    lease_until = NULL, unique_held = CASE WHEN instr(unique_states, ?2) THEN unique_held END
+    lease_until = NULL, unique_held = CASE WHEN instr(unique_states, ?2) THEN unique_held END, fingerprint = ?7
 WHERE seq = ?1;

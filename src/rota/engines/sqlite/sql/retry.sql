@@ -1,5 +1,5 @@
 -- chosen
-SELECT seq, id, lease, queue, type, state, unique_key, unique_held FROM jobs
+SELECT seq, id, lease, queue, type, state, unique_key, unique_held, fingerprint FROM jobs
 WHERE state IN ('scheduled', 'done', 'failed', 'cancelled') AND {match}
 ORDER BY seq LIMIT ?;
 
@@ -13,7 +13,7 @@ SET state = 'pending', run_at = ?2, expires_at = CASE WHEN expires_at > ?2 THEN 
     losses = CASE WHEN state = 'scheduled' THEN losses ELSE 0 END,
     unique_held = coalesce(unique_held, CASE WHEN state = 'scheduled' THEN NULL ELSE unique_key END),
     reason = NULL, progress = NULL, cancel_requested = 0, worker = NULL, started_at = NULL, finished_at = NULL,
-    delete_at = NULL
+    delete_at = NULL, fingerprint = NULL
 WHERE seq = ?1;
 
 -- drop_result

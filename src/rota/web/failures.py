@@ -1,0 +1,45 @@
+"""Requests about failed jobs, by what they failed of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from rota.core import failures
+from rota.core.service import BATCH, Service
+from rota.model.clock import to_text
+from rota.model.failure import FailureGroup
+from rota.web.answers import Json
+from rota.web.parameters import Asked, Parameter, Text, Whole, takes
+
+
+@takes(
+    Parameter("queue", Text(), "only failures in this queue, with its figures", example="default"),
+    Parameter("type", Text(), "only failures of this type", example="sleep"),
+    Parameter("limit", Whole(1, BATCH), "groups on a page", default=50, example="10"),
+    Parameter("cursor", Text(), "the page after the one whose answer had this as `cursor`"),
+)
+async def list_failures(service: Service, request: Request, asked: Asked) -> Response:
+    """Failed jobs in groups that failed alike: same type, same class of error, same place in the user's
+    code. Last seen first. `fingerprint` of a group finds its jobs in lists and acts on all of them.
+    """
+    page = await failures.page(service, asked["queue"], asked["type"], asked["limit"], asked["cursor"])
+    return Json({"failures": [group(one) for one in page.groups], "cursor": page.cursor})
+
+
+def group(one: FailureGroup) -> dict[str, Any]:
+    """A group as the API shows it."""
+    return {
+        "fingerprint": one.fingerprint,
+        "type": one.type,
+        "error": one.error,
+        "frame": one.frame,
+        "message": one.message,
+        "job": one.job,
+        "jobs": one.jobs,
+        "first_seen": to_text(one.first_seen),
+        "last_seen": to_text(one.last_seen),
+        "hours": one.hours,
+    }
