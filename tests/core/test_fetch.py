@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rota.core import upkeep
+from rota.core import bulk, upkeep
 from rota.core.service import Service
 from rota.engines.base import Engine
 from rota.model.clock import SECOND, ManualClock
@@ -111,7 +111,7 @@ async def test_jobs_that_come_one_after_another_are_never_lost(service: Service,
                 f"claimed and dropped, with {gap} turns between"
             )
         await service.workers.finish("p1", [Ending(id, lease) for id, lease in held.items()])
-        await service.clear("default")
+        await bulk.clear(service, "default")
 
 
 async def test_a_fetch_given_up_while_it_waits_takes_nothing_with_it(service: Service) -> None:

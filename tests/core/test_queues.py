@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
+from rota.core import bulk
 from rota.core.service import QueueInfo, Service
 from rota.engines.open import open_engine
 from rota.model.clock import SECOND, ManualClock
@@ -83,7 +86,9 @@ async def test_one_queue_that_nobody_knows_yet(service: Service) -> None:
 
 @pytest.mark.parametrize("name", ["", "*", "a b", "ä", "../x", "-a", "x" * 201, "a\x00"])
 async def test_an_impossible_name_is_refused(service: Service, name: str) -> None:
-    for call in (service.queue, service.pause, service.resume, service.clear):
+    calls: list[Callable[[str], Awaitable[object]]] = [service.queue, service.pause, service.resume]
+    calls.append(partial(bulk.clear, service))
+    for call in calls:
         with pytest.raises(BadInput) as caught:
             await call(name)
         assert (caught.value.code, caught.value.field) == ("invalid_queue", "queue")
@@ -173,8 +178,8 @@ async def test_clear_deletes_what_waits_and_nothing_else(service: Service) -> No
     other = await put(service, queue="other")
     done = await put(service, queue="done")
     await service.cancel(done)
-    assert await service.clear("default") == 1201
-    assert await service.clear("default") == 0
+    assert await bulk.clear(service, "default") == 1201
+    assert await bulk.clear(service, "default") == 0
     assert await service.engine.get([waits[0], waits[-1], later]) == []
     assert [await state(service, id) for id in (runs, other, done)] == [
         State.RUNNING,

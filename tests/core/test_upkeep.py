@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from rota.core import upkeep
+from rota.core import bulk, upkeep
 from rota.core.reports import Rules
 from rota.core.service import Service
 from rota.engines.base import Engine
@@ -92,7 +92,7 @@ async def test_a_job_that_is_stored_while_the_promoter_looks_is_not_overlooked(e
             await asyncio.sleep(0)
         await asyncio.wait_for(service.until_due(30), 5)
         await enqueued
-        await service.clear("default")
+        await bulk.clear(service, "default")
 
 
 async def test_an_empty_store_is_looked_at_now_and_then(engine: Engine) -> None:

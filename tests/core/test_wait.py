@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from rota.core import upkeep
+from rota.core import bulk, upkeep
 from rota.core.service import Service
 from rota.model.clock import SECOND, ManualClock
 from rota.model.job import Job, Kept, State
@@ -69,7 +69,7 @@ async def test_time_is_up(service: Service) -> None:
 
 
 async def test_a_deleted_job_ends_the_wait(service: Service) -> None:
-    for remove in (service.delete, lambda _: service.clear("default")):
+    for remove in (service.delete, lambda _: bulk.clear(service, "default")):
         id = await put(service)
         call = waiting(service, id)
         await started(service)

@@ -121,6 +121,14 @@ CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str, Any, Callable[[Any]
             page.cursor == "d" and page.failures[0].hours == (0, 2) and page.failures[0].frame is None
         ),
     ),
+    (
+        "retry_all",
+        (),
+        {"state": ["failed"], "fingerprint": "f"},
+        "POST /v1/jobs/retry",
+        {"matched": 3, "changed": 2, "skipped": 1, "cursor": None},
+        lambda done: (done.matched, done.changed, done.skipped) == (3, 2, 1),
+    ),
     ("queues", (), {}, "GET /v1/queues", {"queues": [QUEUE]}, lambda queues: queues[0].pending == 3),
     ("pause", ("a:b/c",), {}, "POST /v1/queues/a%3Ab%2Fc/pause", QUEUE, lambda queue: queue.paused),
     ("resume", ("q",), {}, "POST /v1/queues/q/resume", QUEUE, lambda queue: queue.oldest_age == 1.5),
@@ -195,6 +203,28 @@ def test_run_waits_for_the_end(use: Callable[..., Any]) -> None:
         job = use(server.url, "run", rota.job("t"), 2.5)
     assert (job.state, job.value, job.ended) == ("done", [1], True)
     assert server.asked[0].path == "/v1/jobs?wait=2.5"
+
+
+@pytest.mark.parametrize("act", ["cancel", "retry", "delete"])
+def test_bulk_work_goes_on_until_it_is_done(use: Callable[..., Any], act: str) -> None:
+    def answer(asked: Asked) -> Reply:
+        more = None if asked.json.get("cursor") == "two" else "two"
+        return Reply(200, {"matched": 3, "changed": 2, "skipped": 1, "cursor": more})
+
+    with peer(answer) as server:
+        done = use(server.url, f"{act}_all", queue="q", ids=["a"], since=datetime(2026, 1, 1, tzinfo=UTC))
+        use(server.url, f"{act}_all", all=True, limit=3)
+        use(server.url, f"{act}_all", all=True, dry_run=True, limit=4)
+    assert (done.matched, done.changed, done.skipped, done.cursor) == (6, 4, 2, None)
+    which = {"queue": "q", "ids": ["a"], "since": "2026-01-01T00:00:00+00:00"}
+    everything: dict[str, Any] = {"filter": {}, "all": True}
+    assert [asked.json for asked in server.asked] == [
+        {"filter": which},
+        {"filter": which, "cursor": "two"},
+        {**everything, "limit": 3},
+        {**everything, "dry_run": True, "limit": 4},
+        {**everything, "dry_run": True, "limit": 1, "cursor": "two"},
+    ]
 
 
 def test_all_jobs_follows_the_cursor(use: Callable[..., Any]) -> None:
@@ -378,6 +408,6 @@ def test_one_description_serves_both_clients() -> None:
         and getattr(one, "__module__", "") == calls.__name__
         and name.islower()
         and not name.startswith("_")
-        and name not in ("error_of", "enqueue_and_wait", "fetch", "finish", "beat")
+        and name not in ("error_of", "enqueue_and_wait", "bulk", "fetch", "finish", "beat")
     }
     assert described <= names

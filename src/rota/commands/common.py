@@ -202,4 +202,5 @@ def _read_token(name: str) -> str:
 
 one_id = click.argument("id", callback=_whole)
 many_ids = click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=_whole)
+some_ids = click.argument("ids", metavar="[ID...]", nargs=-1, callback=_whole)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rota.commands import output
+from rota.commands.bulk import bulk_options, by_filter, filter_options, which
 from rota.commands.common import (
     DONE,
     FAILED,
-    Moment,
+    Misused,
     as_json,
     confirm,
     connect,
@@ -20,6 +21,7 @@ from rota.commands.common import (
     one_id,
     raw,
     server_options,
+    some_ids,
     yes_option,
 )
 from rota.commands.explain import explain
@@ -28,9 +30,9 @@ from rota.commands.watch import logs, result, watch
 
 if TYPE_CHECKING:
     from rota.sdk.answers import JobInfo
+    from rota.sdk.bulk import Act
     from rota.sdk.calls import Call
 
-STATES = ("scheduled", "pending", "running", "done", "failed", "cancelled")
 PAGE = 500
 
 
@@ -41,29 +43,13 @@ def jobs() -> None:
 
 
 @jobs.command("list")
-@click.option(
-    "--state",
-    metavar="STATE",
-    multiple=True,
-    help=f"Only these: {', '.join(STATES)} (also with commas between).",
-)
-@click.option("--queue", metavar="NAME", help="Only this queue.")
-@click.option("--type", metavar="TYPE", help="Only this type.")
-@click.option("--tag", metavar="TAG", help="Only with this tag.")
-@click.option(
-    "--since", type=Moment(), metavar="TIME", help="Made since then: RFC 3339, or 2h for so long ago."
-)
-@click.option("--until", type=Moment(), metavar="TIME", help="Made before then.")
-@click.option("--fingerprint", metavar="PRINT", help="Only failed jobs of this group ('rota failures').")
-@click.option("-q", "--query", metavar="TEXT", help="Only with this text in id, type or tags.")
+@filter_options
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--cursor", metavar="CURSOR", help="Go on where an earlier list ended.")
 @json_option
 @server_options
 def list_(
-    state: tuple[str, ...],
-    query: str | None,
     limit: int,
     everything: bool,
     cursor: str | None,
@@ -75,8 +61,7 @@ def list_(
     from rota.sdk import calls
     from rota.sdk.answers import JobInfo
 
-    filters |= {"state": ",".join(state), "q": query}
-    asked = {name: value for name, value in filters.items() if value}
+    asked = which(**filters)
     kind: Any = msgspec.Raw if as_json() else JobInfo
     found: list[Any] = []
     with connect() as client:
@@ -139,24 +124,32 @@ def show(id: str) -> None:
 
 
 @jobs.command()
-@many_ids
+@some_ids
+@bulk_options
+@yes_option
 @json_option
 @server_options
-def cancel(ids: tuple[str, ...]) -> None:
-    """Cancel jobs that wait; ask running ones to stop."""
+def cancel(ids: tuple[str, ...], **options: Any) -> None:
+    """Cancel jobs that wait; ask running ones to stop. Those named, or all that match a filter."""
     from rota.sdk import calls
 
+    if _many("cancel", ids, **options):
+        return
     _each(ids, calls.cancel, lambda job: "was asked to stop" if job.state == "running" else "is cancelled")
 
 
 @jobs.command()
-@many_ids
+@some_ids
+@bulk_options
+@yes_option
 @json_option
 @server_options
-def retry(ids: tuple[str, ...]) -> None:
-    """Run ended jobs again."""
+def retry(ids: tuple[str, ...], **options: Any) -> None:
+    """Run ended jobs again. Those named, or all that match a filter."""
     from rota.sdk import calls
 
+    if _many("retry", ids, **options):
+        return
     _each(ids, calls.retry, lambda job: f"is {job.state} again")
 
 
@@ -172,14 +165,19 @@ def run_now(ids: tuple[str, ...]) -> None:
 
 
 @jobs.command()
-@many_ids
+@some_ids
+@bulk_options
 @yes_option
 @json_option
 @server_options
-def delete(ids: tuple[str, ...], yes: bool) -> None:
-    """Remove jobs that are not running, with their results and logs."""
+def delete(ids: tuple[str, ...], yes: bool, **options: Any) -> None:
+    """Remove jobs that are not running, with their results and logs. Those named, or all that match a
+    filter.
+    """
     from rota.sdk import calls
 
+    if _many("delete", ids, yes=yes, **options):
+        return
     if len(ids) > 1:
         confirm(f"Delete {len(ids)} jobs with their results and logs?", yes)
     _each(ids, calls.delete, lambda job: "is deleted")
@@ -187,6 +185,30 @@ def delete(ids: tuple[str, ...], yes: bool) -> None:
 
 for _command in (watch, explain, logs, result):
     jobs.add_command(_command)
+
+
+def _many(
+    act: Act,
+    ids: tuple[str, ...],
+    everything: bool,
+    limit: int | None,
+    dry_run: bool,
+    yes: bool,
+    **filters: Any,
+) -> bool:
+    """Act on all jobs of a filter; False when jobs are named instead."""
+    for name, value in filters.items():
+        # Of a script whose variable is unset; leaving the option out would mean more jobs.
+        if value == "" or "" in (value if isinstance(value, tuple) else ()):
+            raise Misused(f"--{name} is empty.")
+    given = which(**filters)
+    if ids:
+        if given or everything or limit is not None or dry_run:
+            raise Misused("Give ids or a filter, not both; --all, --limit and --dry-run go with a filter.")
+        return False
+    if not by_filter(act, given, everything=everything, limit=limit, dry_run=dry_run, yes=yes):
+        raise Misused(f"Say which jobs to {act}: ids, a filter such as --queue NAME, or --all.")
+    return True
 
 
 def _each(ids: tuple[str, ...], call_for: Callable[[str], Call[Any]], told: Callable[[Any], str]) -> None:

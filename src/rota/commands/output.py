@@ -6,12 +6,13 @@ cursor, forge a line or turn the writing direction.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -143,6 +144,26 @@ def terminal() -> bool:
 
 def colours() -> bool:
     return terminal() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def watched() -> bool:
+    """Whether people read standard error as it is written."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def progress(total: int | None, of: str) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error while something goes on, to be told how far it is; none for total None."""
+    if total is None or not watched():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (MofNCompleteColumn(), TextColumn(of), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True, width=width(), highlight=False)) as shown:
+        task = shown.add_task("", total=total)
+        yield lambda done: shown.update(task, completed=done)
 
 
 def width() -> int:

@@ -176,14 +176,20 @@ class Service:
     async def delete(self, id: str) -> None:
         """Remove a job. Raises Conflict while it runs."""
         job = await self.job(id)
-        gone = await self.engine.delete(Match(ids=(id,)), 1)
-        if not gone:
+        if not await self.delete_all(Match(ids=(id,)), 1):
             raise Conflict(
                 f"The job is {job.state}; cancel it first, a running job cannot be deleted.",
                 code="invalid_state",
                 state=job.state.value,
             )
-        self._tell_gone(gone)
+
+    async def delete_all(self, match: Match, limit: int = BATCH) -> list[Applied]:
+        """Delete up to ``limit`` jobs that match and do not run."""
+        gone = await self.engine.delete(match, limit)
+        # Somebody may wait for one of these; for them a job that is gone has ended.
+        self.bus.tell([Applied(one.id, one.lease, State.CANCELLED, one.queue, one.type) for one in gone])
+        self._publish("deleted", gone)
+        return gone
 
     async def queues(self) -> list[QueueInfo]:
         """All queues that hold jobs, are paused or are served, by name."""
@@ -241,16 +247,6 @@ class Service:
         self._publish_queue("resumed", name)
         self.dispatch.wake([name])
         return await self.queue(name)
-
-    async def clear(self, name: str) -> int:
-        """Delete the pending and scheduled jobs of a queue, in small batches; answers how many."""
-        check_queue(name)
-        deleted = 0
-        match = Match(queue=name, states=(State.PENDING, State.SCHEDULED))
-        while gone := await self.engine.delete(match, BATCH):
-            deleted += len(gone)
-            self._tell_gone(gone)
-        return deleted
 
     def waits_for(self, job: Job) -> str | None:
         """Why a pending job is not running, in words; None for any other job."""
@@ -325,7 +321,7 @@ class Service:
             self.dispatch.arrived(queue, types)
 
     async def _again(self, id: str) -> Job:
-        applied = await self.engine.retry(Match(ids=(id,)), self.clock.now(), 1)
+        applied = await self.retry_all(Match(ids=(id,)), 1)
         if applied and applied[0].state is None:
             raise Conflict(
                 "Another live job holds this job's unique key.", code="duplicate_job", field="unique_key"
@@ -333,9 +329,17 @@ class Service:
         job = await self.job(id)
         if not applied:
             raise Conflict(f"The job is {job.state} by now.", code="invalid_state", state=job.state.value)
-        self._publish("requeued", applied, "retry")
-        self.dispatch.wake([job.queue])
         return job
+
+    async def retry_all(self, match: Match, limit: int = BATCH) -> list[Applied]:
+        """Bring back up to ``limit`` ended or scheduled jobs that match, oldest first; state None: its unique
+        key is taken.
+        """
+        applied = await self.engine.retry(match, self.clock.now(), limit)
+        back = [one for one in applied if one.state is not None]
+        self._publish("requeued", back, "retry")
+        self.dispatch.wake({one.queue for one in back if one.queue is not None})
+        return applied
 
     def _publish(self, event: str, jobs: Sequence[Applied], reason: str | None = None) -> None:
         if jobs and self.bus.events.active:
@@ -344,11 +348,6 @@ class Service:
     def _publish_queue(self, event: str, name: str) -> None:
         if self.bus.events.active:
             self.bus.events.publish([Event(event=event, at=self.clock.now(), queue=name)])
-
-    def _tell_gone(self, gone: Sequence[Applied]) -> None:
-        """Somebody may wait for one of these; for them a job that is gone has ended."""
-        self.bus.tell([Applied(one.id, one.lease, State.CANCELLED, one.queue, one.type) for one in gone])
-        self._publish("deleted", gone)
 
     def _count(self, applied: Sequence[Applied]) -> None:
         for one in applied:

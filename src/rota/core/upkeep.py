@@ -66,11 +66,13 @@ async def promote_due(service: Service) -> int:
 
 async def rescue(service: Service) -> None:
     """Jobs whose lease ended go to the next worker; after too many lost workers they fail."""
+    cursor = None
     while True:
         now = service.clock.now()
-        page = await service.engine.find(Match(lease_before=now), BATCH)
+        page = await service.engine.find(Match(lease_before=now), BATCH, cursor)
         await _lose(service, page.jobs, now)
-        if page.cursor is None:
+        cursor = page.cursor
+        if cursor is None:
             return
 
 

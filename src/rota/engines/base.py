@@ -32,6 +32,8 @@ from rota.model.job import (
     Outcome,
     Page,
     Request,
+    Selection,
+    Tally,
 )
 
 
@@ -115,7 +117,20 @@ class Engine(Protocol):
         ...
 
     async def find(self, match: Match, limit: int, cursor: str | None = None) -> Page:
-        """Jobs without payload, result and attempts, newest first. A cursor that is none raises BadInput."""
+        """Jobs without payload, result and attempts, newest first. The time for one call is bounded: a page
+        may hold fewer jobs than there are, even none, and a cursor to go on with. A cursor that is none
+        raises BadInput.
+        """
+        ...
+
+    async def select(self, match: Match, limit: int, cursor: str | None = None) -> Selection:
+        """Ids of jobs that match, oldest first, to act on. Bounded in time like :meth:`find`. Jobs stored
+        after the first call (that without a cursor) are left out.
+        """
+        ...
+
+    async def tally(self, match: Match, cursor: str | None = None) -> Tally:
+        """How many jobs match, counted one by one; bounded and continued like :meth:`select`."""
         ...
 
     async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:

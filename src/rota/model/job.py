@@ -305,6 +305,20 @@ class Page(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class Selection(msgspec.Struct, frozen=True):
+    """Ids of jobs, oldest first, and the cursor of those after them (None: there are none)."""
+
+    ids: list[str]
+    cursor: str | None
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """A number of jobs, and the cursor of those not counted yet (None: that is all)."""
+
+    jobs: int
+    cursor: str | None
+
+
 class Count(msgspec.Struct, frozen=True, gc=False):
     """How many jobs of a queue and type are in a state."""
 

@@ -155,6 +155,17 @@ class FailurePage(msgspec.Struct, frozen=True):
     cursor: str | None = None
 
 
+class Bulk(msgspec.Struct, frozen=True):
+    """What was done to the jobs of a filter: ``matched`` = ``changed`` + ``skipped``. ``cursor``: where to go
+    on, None when everything is dealt with.
+    """
+
+    matched: int = 0
+    changed: int = 0
+    skipped: int = 0
+    cursor: str | None = None
+
+
 class LogLine(msgspec.Struct, frozen=True):
     """One line that a handler wrote; ``n`` counts from 1."""
 

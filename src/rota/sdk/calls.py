@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -13,7 +13,18 @@ import msgspec
 from rota.model import errors, protocol
 from rota.model.job import State
 from rota.model.spec import JobSpec
-from rota.sdk.answers import Blob, Created, Explanation, FailurePage, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
+from rota.sdk.answers import (
+    Blob,
+    Bulk,
+    Created,
+    Explanation,
+    FailurePage,
+    JobInfo,
+    JobPage,
+    LogPage,
+    QueueInfo,
+    WorkerInfo,
+)
 from rota.sdk.values import as_time
 
 T = TypeVar("T")
@@ -81,15 +92,40 @@ class Filters(TypedDict, total=False):
     limit: int
 
 
+class Which(TypedDict, total=False):
+    """Which jobs to act on; all given ones must hold."""
+
+    ids: Sequence[str]
+    state: str | State | Sequence[str | State]
+    queue: str
+    type: str
+    tag: str
+    worker: str
+    since: datetime | str
+    until: datetime | str
+    q: str
+    fingerprint: str
+
+
 def jobs(**filters: Unpack[Filters]) -> Call[JobPage]:
-    query: dict[str, Any] = dict(filters)
-    state = query.get("state")
-    if state is not None and not isinstance(state, str):
-        query["state"] = ",".join(str(one) for one in state)
-    for name in ("since", "until"):
-        if query.get(name) is not None:
-            query[name] = as_time(name, query[name])
-    return Call("GET", "/v1/jobs" + _query(query), _reader(JobPage))
+    return Call("GET", "/v1/jobs" + _query(_filter(filters)), _reader(JobPage))
+
+
+def bulk(
+    act: Literal["cancel", "retry", "delete"],
+    which: Which,
+    *,
+    all: bool = False,
+    dry_run: bool = False,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[Bulk]:
+    """Act on the jobs of a filter, as far as the server gets in a few seconds."""
+    given = {name: value for name, value in _filter(which).items() if value is not None}
+    said = {"all": all, "dry_run": dry_run, "limit": limit, "cursor": cursor}
+    body = {"filter": given, **{name: value for name, value in said.items() if value}}
+    again = dry_run or act == "cancel"
+    return Call("POST", f"/v1/jobs/{act}", _reader(Bulk), _json.encode(body), again=again, wait=30.0)
 
 
 def result(id: str, wait: float = 0.0) -> Call[Blob]:
@@ -247,6 +283,18 @@ def _reader(kind: Any, member: str | None = None) -> Callable[[Answer], Any]:
         return value if member is None else getattr(value, member)
 
     return read
+
+
+def _filter(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A filter as the server reads it."""
+    filters = dict(given)
+    state = filters.get("state")
+    if state is not None and not isinstance(state, str):
+        filters["state"] = ",".join(str(one) for one in state)
+    for name in ("since", "until"):
+        if filters.get(name) is not None:
+            filters[name] = as_time(name, filters[name])
+    return filters
 
 
 def _nothing(answer: Answer) -> None:

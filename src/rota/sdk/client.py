@@ -19,8 +19,20 @@ import httpx2
 
 from rota.model.spec import JobSpec
 from rota.sdk import calls
-from rota.sdk.answers import Blob, Created, Explanation, FailurePage, JobInfo, JobPage, LogPage, QueueInfo, WorkerInfo
-from rota.sdk.calls import Call, Filters
+from rota.sdk.answers import (
+    Blob,
+    Bulk,
+    Created,
+    Explanation,
+    FailurePage,
+    JobInfo,
+    JobPage,
+    LogPage,
+    QueueInfo,
+    WorkerInfo,
+)
+from rota.sdk.bulk import BulkWork
+from rota.sdk.calls import Call, Filters, Which
 from rota.sdk.standin import stand_ins
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
 
@@ -122,6 +134,35 @@ class Client:
     def delete(self, id: str) -> None:
         """Remove a job that is not running."""
         self.send(calls.delete(id))
+
+    def cancel_all(
+        self, *, all: bool = False, dry_run: bool = False, limit: int | None = None, **which: Unpack[Which]
+    ) -> Bulk:
+        """End all waiting jobs of a filter (:class:`rota.sdk.calls.Which`), ask its running ones to stop.
+        ``all`` takes the place of an empty filter, ``limit`` bounds the jobs, ``dry_run`` counts them only.
+        """
+        work = BulkWork("cancel", which, all, dry_run, limit)
+        while work.goes_on:
+            work.add(self.send(work.call()))
+        return work.total
+
+    def retry_all(
+        self, *, all: bool = False, dry_run: bool = False, limit: int | None = None, **which: Unpack[Which]
+    ) -> Bulk:
+        """Run all ended jobs of a filter again; as :meth:`cancel_all`."""
+        work = BulkWork("retry", which, all, dry_run, limit)
+        while work.goes_on:
+            work.add(self.send(work.call()))
+        return work.total
+
+    def delete_all(
+        self, *, all: bool = False, dry_run: bool = False, limit: int | None = None, **which: Unpack[Which]
+    ) -> Bulk:
+        """Remove all jobs of a filter that do not run; as :meth:`cancel_all`."""
+        work = BulkWork("delete", which, all, dry_run, limit)
+        while work.goes_on:
+            work.add(self.send(work.call()))
+        return work.total
 
     def failures(
         self,
@@ -285,6 +326,33 @@ class AsyncClient:
     async def delete(self, id: str) -> None:
         """As :meth:`Client.delete`."""
         await self.send(calls.delete(id))
+
+    async def cancel_all(
+        self, *, all: bool = False, dry_run: bool = False, limit: int | None = None, **which: Unpack[Which]
+    ) -> Bulk:
+        """As :meth:`Client.cancel_all`."""
+        work = BulkWork("cancel", which, all, dry_run, limit)
+        while work.goes_on:
+            work.add(await self.send(work.call()))
+        return work.total
+
+    async def retry_all(
+        self, *, all: bool = False, dry_run: bool = False, limit: int | None = None, **which: Unpack[Which]
+    ) -> Bulk:
+        """As :meth:`Client.retry_all`."""
+        work = BulkWork("retry", which, all, dry_run, limit)
+        while work.goes_on:
+            work.add(await self.send(work.call()))
+        return work.total
+
+    async def delete_all(
+        self, *, all: bool = False, dry_run: bool = False, limit: int | None = None, **which: Unpack[Which]
+    ) -> Bulk:
+        """As :meth:`Client.delete_all`."""
+        work = BulkWork("delete", which, all, dry_run, limit)
+        while work.goes_on:
+            work.add(await self.send(work.call()))
+        return work.total
 
     async def failures(
         self,

@@ -14,7 +14,7 @@ from starlette.routing import WebSocketRoute, compile_path
 
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
-from rota.web import events, explain, failures, jobs, queues, status, wire, workers
+from rota.web import bulk, events, explain, failures, jobs, queues, status, wire, workers
 from rota.web.answers import PROBLEM, fault, problem
 from rota.web.asgi import Ring
 from rota.web.auth import Gate
@@ -38,6 +38,9 @@ LIVE_PATH = "/v1/live"
 ROUTES = (
     Route("POST", "/v1/jobs", "store jobs"),
     Route("GET", "/v1/jobs", "list jobs, newest first", jobs.list_jobs),
+    Route("POST", "/v1/jobs/cancel", "cancel all jobs of a filter", bulk.cancel),
+    Route("POST", "/v1/jobs/retry", "bring back all ended jobs of a filter", bulk.retry),
+    Route("POST", "/v1/jobs/delete", "remove all jobs of a filter that do not run", bulk.delete),
     Route("GET", "/v1/jobs/{id}", "one job with its attempts", jobs.get_job),
     Route("DELETE", "/v1/jobs/{id}", "remove a job that does not run", jobs.delete),
     Route("GET", "/v1/jobs/{id}/result", "the bare result", jobs.get_result),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
+from rota.core import bulk
 from rota.core.service import Service
 from rota.web import wire
 from rota.web.answers import Json
@@ -36,4 +37,4 @@ async def resume(service: Service, request: Request, asked: Asked) -> Response:
 @takes()
 async def clear(service: Service, request: Request, asked: Asked) -> Response:
     """Delete the pending and scheduled jobs of a queue; the answer says how many there were."""
-    return Json({"deleted": await service.clear(request.path_params["name"])})
+    return Json({"deleted": await bulk.clear(service, request.path_params["name"])})

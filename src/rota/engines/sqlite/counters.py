@@ -57,6 +57,10 @@ class Counters:
     def rows(self) -> list[Count]:
         return [Count(q, t, State(s), n) for (q, t, s), n in self._kept.items() if n > 0]
 
+    def slots(self) -> dict[Slot, int]:
+        """A copy of the counts, for other threads."""
+        return dict(self._kept)
+
     def _apply(self, slot: Slot, jobs: int) -> None:
         total = self._kept.get(slot, 0) + jobs
         self._kept[slot] = total

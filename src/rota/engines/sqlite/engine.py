@@ -24,6 +24,8 @@ from rota.model.job import (
     Outcome,
     Page,
     Request,
+    Selection,
+    Tally,
 )
 
 
@@ -76,7 +78,16 @@ class SqliteEngine:
         return await self._store.read(lambda db: read.get(db, ids))
 
     async def find(self, match: Match, limit: int, cursor: str | None = None) -> Page:
-        return await self._store.read(lambda db: read.find(db, match, limit, cursor))
+        slots = self._counts.slots()
+        return await self._store.read(lambda db: read.find(db, match, slots, limit, cursor))
+
+    async def select(self, match: Match, limit: int, cursor: str | None = None) -> Selection:
+        slots = self._counts.slots()
+        return await self._store.read(lambda db: read.select(db, match, slots, limit, cursor))
+
+    async def tally(self, match: Match, cursor: str | None = None) -> Tally:
+        slots = self._counts.slots()
+        return await self._store.read(lambda db: read.tally(db, match, slots, cursor))
 
     async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
         return await self._store.read(lambda db: read.logs(db, id, after, limit))

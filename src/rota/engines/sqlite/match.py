@@ -11,13 +11,15 @@ import msgspec
 from rota.model.errors import BadInput
 from rota.model.job import Match
 
-_FIRST = 2**63 - 1
+_LAST = 2**63 - 1
 
 
 def where(match: Match) -> tuple[str, list[Any]]:
     """The condition and its values."""
     terms: list[str] = []
     values: list[Any] = []
+    # Where ids are given they are the way to the jobs; the sign keeps SQLite from thinking of another index.
+    plus = "" if match.ids is None else "+"
 
     def add(term: str, *bound: Any) -> None:
         terms.append(term)
@@ -28,20 +30,17 @@ def where(match: Match) -> tuple[str, list[Any]]:
     if match.states is not None:
         if len(match.states) == 1:
             # A literal, so that SQLite can see that a partial index fits; states come from an enum.
-            add(f"state = '{match.states[0].value}'")
+            add(f"{plus}state = '{match.states[0].value}'")
         else:
-            add("state IN (" + ",".join(f"'{state.value}'" for state in match.states) + ")")
-    for column, value in (
-        ("queue", match.queue),
-        ("type", match.type),
-        ("worker", match.worker),
-        ("unique_held", match.holds),
-        ("fingerprint", match.fingerprint),
-    ):
+            add(f"{plus}state IN (" + ",".join(f"'{state.value}'" for state in match.states) + ")")
+    if match.holds is not None:
+        add("unique_held = ?", match.holds)
+    for column in ("queue", "type", "worker", "fingerprint"):
+        value = getattr(match, column)
         if value is not None:
-            add(f"{column} = ?", value)
+            add(f"{plus}{column} = ?", value)
     if match.tag is not None:
-        add("seq IN (SELECT seq FROM tags WHERE tag = ?)", match.tag)
+        add("EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.seq = jobs.seq)", match.tag)
     if match.since is not None:
         add("created_at >= ?", match.since)
     if match.until is not None:
@@ -60,19 +59,29 @@ def where(match: Match) -> tuple[str, list[Any]]:
     return (" AND ".join(terms) or "true"), values
 
 
-def cursor(seq: int) -> str:
-    """Where a page ended, opaque to clients."""
-    return base64.urlsafe_b64encode(f"s{seq}".encode()).decode().rstrip("=")
+def cursor(*numbers: int) -> str:
+    """Where a walk ended, opaque to clients."""
+    text = "s" + "-".join(map(str, numbers))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def position(text: str | None) -> int:
     """The seq below which the next page starts; BadInput for anything that :func:`cursor` did not make."""
-    if text is None:
-        return _FIRST
+    return _LAST if text is None else _numbers(text, 1)[0]
+
+
+def between(text: str) -> tuple[int, int]:
+    """The first and the last seq that are left; BadInput for anything that :func:`cursor` did not make."""
+    low, high = _numbers(text, 2)
+    return low, high
+
+
+def _numbers(text: str, count: int) -> list[int]:
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-        seq = int(raw[1:])
-        if raw[:1] != "s" or not 0 < seq <= _FIRST or cursor(seq) != text:
+        numbers = [int(part) for part in raw[1:].split("-")]
+        good = len(numbers) == count and all(0 < number <= _LAST for number in numbers)
+        if not good or cursor(*numbers) != text:
             raise ValueError
     except (ValueError, binascii.Error):
         raise BadInput(
@@ -81,4 +90,4 @@ def position(text: str | None) -> int:
             status=400,
             field="cursor",
         ) from None
-    return seq
+    return numbers

@@ -8,9 +8,11 @@ import apsw
 import msgspec
 
 from rota.engines.sqlite import rows, statements
-from rota.engines.sqlite.match import cursor, position, where
+from rota.engines.sqlite.match import between, cursor, position
+from rota.engines.sqlite.plan import Slots
 from rota.engines.sqlite.statements import run
-from rota.model.job import Attempt, Job, LogLine, Match, Note, Page, State
+from rota.engines.sqlite.walk import Span, Walk
+from rota.model.job import Attempt, Job, LogLine, Match, Note, Page, Selection, State, Tally
 
 _FIND = statements.load("find")
 _LOG = statements.load("log")
@@ -48,12 +50,36 @@ def _last_error(attempts: Sequence[Attempt]) -> bytes | None:
     return next((attempt.error for attempt in reversed(attempts) if attempt.error is not None), None)
 
 
-def find(db: apsw.Connection, match: Match, limit: int, after: str | None) -> Page:
-    condition, values = where(match)
-    sql = _FIND["page"].format(columns=rows.JOB_COLUMNS, match=condition)
-    got = run(db, sql, (*values, position(after), limit + 1))
-    more = cursor(got[limit - 1][0]) if len(got) > limit else None
+def find(db: apsw.Connection, match: Match, slots: Slots, limit: int, after: str | None) -> Page:
+    walk = Walk(db, match, slots, Span(1, position(after) - 1), newest_first=True)
+    got = walk.rows(rows.JOB_COLUMNS, limit + 1)
+    more = None
+    if len(got) > limit:
+        more = cursor(got[limit - 1][0])
+    elif walk.left is not None:
+        more = cursor(walk.left.high + 1)
     return Page([rows.job(row) for row in got[:limit]], more)
+
+
+def select(db: apsw.Connection, match: Match, slots: Slots, limit: int, after: str | None) -> Selection:
+    walk = Walk(db, match, slots, _span(db, after), newest_first=False)
+    ids = [row[1] for row in walk.rows("seq, id", limit)]
+    return Selection(ids, _more(walk))
+
+
+def tally(db: apsw.Connection, match: Match, slots: Slots, after: str | None) -> Tally:
+    walk = Walk(db, match, slots, _span(db, after), newest_first=False)
+    jobs = walk.tally()
+    return Tally(jobs, _more(walk))
+
+
+def _span(db: apsw.Connection, after: str | None) -> Span:
+    """What a cursor left over; without one, the jobs that are there now."""
+    return Span(1, run(db, _FIND["newest"])[0][0] or 0) if after is None else Span(*between(after))
+
+
+def _more(walk: Walk) -> str | None:
+    return None if walk.left is None else cursor(*walk.left)
 
 
 def logs(db: apsw.Connection, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:

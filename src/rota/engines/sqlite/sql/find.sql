@@ -1,5 +1,15 @@
--- page
-SELECT {columns} FROM jobs WHERE {match} AND seq < ? ORDER BY seq DESC LIMIT ?;
+-- edge
+SELECT {end}(seq), count(*) FROM (SELECT seq FROM jobs WHERE seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?);
+
+-- range
+SELECT {columns} FROM jobs NOT INDEXED WHERE seq BETWEEN ? AND ? AND {match} ORDER BY seq {order} LIMIT ?;
+
+-- these
+SELECT {columns} FROM jobs NOT INDEXED WHERE seq IN (SELECT value FROM json_each(?)) AND {match}
+ORDER BY seq {order} LIMIT ?;
+
+-- newest
+SELECT max(seq) FROM jobs;
 
 -- jobs
 SELECT {columns} FROM jobs WHERE id IN (SELECT value FROM json_each(?));

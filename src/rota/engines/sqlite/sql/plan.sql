@@ -1,0 +1,27 @@
+-- ids
+SELECT seq FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- fingerprint
+SELECT seq FROM jobs INDEXED BY jobs_failures WHERE fingerprint = ? AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- tag
+SELECT seq FROM tags WHERE tag = ? AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- failed
+-- The second condition is that of the index; SQLite does not see it in the first.
+SELECT seq FROM jobs INDEXED BY jobs_unhappy
+WHERE state = 'failed' AND state IN ('failed', 'cancelled') AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- cancelled
+-- The second condition is that of the index; SQLite does not see it in the first.
+SELECT seq FROM jobs INDEXED BY jobs_unhappy
+WHERE state = 'cancelled' AND state IN ('failed', 'cancelled') AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- running
+SELECT seq FROM jobs INDEXED BY jobs_running WHERE state = 'running' AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- pending
+SELECT seq FROM jobs INDEXED BY jobs_pending WHERE state = 'pending' AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- scheduled
+SELECT seq FROM jobs INDEXED BY jobs_scheduled WHERE state = 'scheduled' AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;

@@ -1,0 +1,101 @@
+"""Going through the jobs that match by age, a bounded piece at a time.
+
+No filter can be so unlucky that it keeps the reader for long: after :data:`BUDGET` seconds a walk stops
+where it is and says so, and whoever wants more goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import apsw
+import msgspec
+
+from rota.engines.sqlite import statements
+from rota.engines.sqlite.match import where
+from rota.engines.sqlite.plan import Slots, candidates, plan
+from rota.engines.sqlite.statements import Row, run
+from rota.model.job import Match
+
+_FIND = statements.load("find")
+_encode = msgspec.json.Encoder().encode
+
+BUDGET = 0.04
+"""Seconds after which a walk stops."""
+SURE = 16_384
+"""Jobs that a walk looks at whatever the time: small stores never see a page cut short."""
+_FIRST, _MOST = 128, 8192
+"""Jobs looked at in the first statement, and at most in one."""
+
+
+class Span(NamedTuple):
+    """Jobs by age, both ends included."""
+
+    low: int
+    high: int
+
+
+EVERYTHING = Span(1, 2**63 - 1)
+
+
+class Walk:
+    """Through the jobs of a span, in one direction; :attr:`left` is what was not looked at yet."""
+
+    def __init__(
+        self, db: apsw.Connection, match: Match, slots: Slots, span: Span, *, newest_first: bool
+    ) -> None:
+        self._db = db
+        self._newest_first = newest_first
+        self._condition, self._values = where(match)
+        self._plan = plan(db, match, slots)
+        self.left: Span | None = None if self._plan == [] or span.low > span.high else span
+
+    def rows(self, columns: str, limit: int) -> list[Row]:
+        """The next matching jobs, ``seq`` first among the columns. Fewer than ``limit`` while something is
+        left: the time is over.
+        """
+        found: list[Row] = []
+        looked, size, end = 0, max(_FIRST, 2 * limit), time.monotonic() + BUDGET
+        while self.left is not None and len(found) < limit:
+            if looked > SURE and time.monotonic() > end:
+                break
+            size = min(size, _MOST)
+            got, after = self._piece(columns, self.left, size, limit - len(found))
+            found += got
+            if len(found) == limit:
+                after = self._behind(self.left, got[-1][0])
+            self.left, looked, size = after, looked + size, 2 * size
+        return found
+
+    def tally(self) -> int:
+        """How many match, as far as the time reaches."""
+        jobs, looked, end = 0, 0, time.monotonic() + BUDGET
+        while self.left is not None and (looked <= SURE or time.monotonic() < end):
+            got, self.left = self._piece("count(*)", self.left, _MOST, 1)
+            jobs, looked = jobs + sum(row[0] for row in got), looked + _MOST
+        return jobs
+
+    def _piece(self, columns: str, span: Span, size: int, limit: int) -> tuple[list[Row], Span | None]:
+        """Look at the next ``size`` jobs: those that match, and what is left behind them."""
+        order = "DESC" if self._newest_first else "ASC"
+        if self._plan is None:
+            sql = _FIND["edge"].format(end="min" if self._newest_first else "max", order=order)
+            edge, seen = run(self._db, sql, (*span, size))[0]
+            if edge is None:
+                return [], None
+            part = Span(edge, span.high) if self._newest_first else Span(span.low, edge)
+            sql = _FIND["range"].format(columns=columns, match=self._condition, order=order)
+            got = run(self._db, sql, (*part, *self._values, limit))
+        else:
+            seqs = candidates(self._db, self._plan, *span, self._newest_first, size)
+            if not seqs:
+                return [], None
+            edge, seen = seqs[-1], len(seqs)
+            sql = _FIND["these"].format(columns=columns, match=self._condition, order=order)
+            got = run(self._db, sql, (_encode(seqs).decode(), *self._values, limit))
+        return got, self._behind(span, edge) if seen == size else None
+
+    def _behind(self, span: Span, seq: int) -> Span | None:
+        rest = Span(span.low, seq - 1) if self._newest_first else Span(seq + 1, span.high)
+        return rest if rest.low <= rest.high else None
