@@ -42,7 +42,6 @@ async def tallied(engine: Engine, match: Match = ANY) -> int:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Walks stop after every few jobs, as they do in a large store."""
     monkeypatch.setattr(walk, "BUDGET", -1.0)
-    monkeypatch.setattr(walk, "SURE", 0)
     monkeypatch.setattr(walk, "_FIRST", 3)
     monkeypatch.setattr(walk, "_MOST", 3)
 

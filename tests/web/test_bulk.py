@@ -73,7 +73,8 @@ async def test_jobs_by_id(site: Site) -> None:
 
 async def test_everything_has_to_be_meant(site: Site) -> None:
     await site.enqueue_many(3)
-    for body in ({}, {"filter": {}}, {"filter": {"q": ""}}, {"filter": {"queue": None}}):
+    bodies: list[Json] = [{}, {"filter": {}}, {"filter": {"q": ""}}, {"filter": {"queue": None}}]
+    for body in bodies:
         answer = await site.post("/v1/jobs/delete", body, 422)
         assert (answer["code"], answer["field"]) == ("empty_filter", "filter")
     answer = await site.post("/v1/jobs/delete", {"filter": {"queue": "default"}, "all": True}, 422)

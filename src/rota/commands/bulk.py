@@ -50,7 +50,12 @@ def filter_options(command: F) -> F:
         click.option(
             "--fingerprint", metavar="PRINT", help="Only failed jobs of this group ('rota failures')."
         ),
-        click.option("-q", "--query", metavar="TEXT", help="Only with this text in id, type or tags."),
+        click.option(
+            "-q",
+            "--query",
+            metavar="TEXT",
+            help="Only with this text in type, tags or the beginning of the id.",
+        ),
     )
     for option in reversed(options):
         command = option(command)

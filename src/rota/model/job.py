@@ -276,9 +276,10 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     """Which jobs are meant. Fields that are None do not narrow; all given ones must hold.
 
     ``since``/``until`` bound ``created_at`` (since inclusive, until exclusive). ``text`` is looked for
-    in id, type and tags. ``lease_before`` and ``overdue_at`` are for upkeep: running jobs whose lease,
-    or whose timeout, ended before that time. ``expired_at``: live jobs past their ``expires_at``.
-    ``delete_at``: ended jobs past their retention. ``holds``: the job that holds this unique key.
+    in type, tags and the beginning of the id. ``lease_before`` and ``overdue_at`` are for upkeep: running
+    jobs whose lease, or whose timeout, ended before that time. ``expired_at``: live jobs past their
+    ``expires_at``. ``delete_at``: ended jobs past their retention. ``holds``: the job that holds this unique
+    key.
     """
 
     ids: tuple[str, ...] | None = None

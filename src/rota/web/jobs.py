@@ -27,7 +27,9 @@ FILTERS = (
     Parameter("worker", Text(), "only jobs that this worker runs or ran last"),
     Parameter("since", Time(), "only jobs stored at this time or later", example="2026-01-31T08:30:00Z"),
     Parameter("until", Time(), "only jobs stored before this time"),
-    Parameter("q", Text(empty=False), "only jobs with this text in their id, type or a tag"),
+    Parameter(
+        "q", Text(empty=False), "only jobs with this text in their type, a tag, or the beginning of their id"
+    ),
     Parameter("fingerprint", Text(), "only failed jobs of this group (see /v1/failures)"),
 )
 """Which jobs are meant; see :func:`match_of`."""

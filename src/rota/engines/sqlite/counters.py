@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rota.engines.sqlite.failures import Groups
+from rota.engines.sqlite.kinds import Kinds
 from rota.model.job import Count, State
 
 Slot = tuple[str, str, str]
@@ -18,6 +19,7 @@ class Counters:
         self._open: dict[Slot, int] = {}
         self._waiting: dict[str, dict[str, int]] = {}
         self.failures = Groups()
+        self.kinds = Kinds()
         for queue, type, state, jobs in rows:
             self._apply((queue, type, state), jobs)
 
@@ -53,6 +55,7 @@ class Counters:
     def rollback(self) -> None:
         self._open.clear()
         self.failures.clear()
+        self.kinds.forget()
 
     def rows(self) -> list[Count]:
         return [Count(q, t, State(s), n) for (q, t, s), n in self._kept.items() if n > 0]

@@ -79,15 +79,15 @@ class SqliteEngine:
 
     async def find(self, match: Match, limit: int, cursor: str | None = None) -> Page:
         slots = self._counts.slots()
-        return await self._store.read(lambda db: read.find(db, match, slots, limit, cursor))
+        return await self._store.read(lambda db: read.find(db, match, slots, limit, cursor), slow=True)
 
     async def select(self, match: Match, limit: int, cursor: str | None = None) -> Selection:
         slots = self._counts.slots()
-        return await self._store.read(lambda db: read.select(db, match, slots, limit, cursor))
+        return await self._store.read(lambda db: read.select(db, match, slots, limit, cursor), slow=True)
 
     async def tally(self, match: Match, cursor: str | None = None) -> Tally:
         slots = self._counts.slots()
-        return await self._store.read(lambda db: read.tally(db, match, slots, cursor))
+        return await self._store.read(lambda db: read.tally(db, match, slots, cursor), slow=True)
 
     async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
         return await self._store.read(lambda db: read.logs(db, id, after, limit))

@@ -47,7 +47,7 @@ def where(match: Match) -> tuple[str, list[Any]]:
         add("created_at < ?", match.until)
     if match.text is not None:
         tags = "EXISTS (SELECT 1 FROM tags WHERE tags.seq = jobs.seq AND instr(tags.tag, ?))"
-        add(f"(instr(id, ?) OR instr(type, ?) OR {tags})", match.text, match.text, match.text)
+        add(f"(instr(id, ?) = 1 OR instr(type, ?) OR {tags})", match.text, match.text, match.text)
     if match.lease_before is not None:
         add("state = 'running' AND lease_until < ?", match.lease_before)
     if match.overdue_at is not None:

@@ -6,6 +6,7 @@ really matches is then looked up, so a source may give too many, never too few.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ import apsw
 import msgspec
 
 from rota.engines.sqlite import statements
+from rota.engines.sqlite.kinds import jobs as jobs_of
+from rota.engines.sqlite.statements import run
 from rota.model.job import Match, State
 
 _PLAN = statements.load("plan")
@@ -21,8 +24,18 @@ _encode = msgspec.json.Encoder().encode
 Slots = Mapping[tuple[str, str, str], int]
 """Jobs by queue, type and state, as the counters say."""
 
+Kind = tuple[str, str]
+"""A queue and a type."""
+
 SPARSE = frozenset({"failed", "cancelled", "running", "pending", "scheduled"})
 """States that have an index of their own."""
+SMALL = 5000
+"""Jobs that are counted rather than guessed at."""
+MANY = 200
+"""Sources that are not worth merging any more."""
+TAGS = 10_000
+"""Different tags among which a text is looked for."""
+KIND = "kind"
 
 
 class Source(NamedTuple):
@@ -39,25 +52,56 @@ Plan = list[Source] | None
 def plan(db: apsw.Connection, match: Match, slots: Slots) -> Plan:
     """The best way to the jobs that match."""
     states = _states(match)
-    fit = {
-        slot: jobs
-        for slot, jobs in slots.items()
-        if jobs > 0
-        and (match.queue is None or slot[0] == match.queue)
-        and (match.type is None or slot[1] == match.type)
-        and (states is None or slot[2] in states)
+    kinds: Counter[Kind] = Counter()
+    fit: Counter[str] = Counter()
+    fitting = {
+        (queue, type)
+        for queue, type, _ in slots
+        if match.queue in (None, queue) and match.type in (None, type)
     }
+    for (queue, type, state), jobs in slots.items():
+        kinds[queue, type] += max(jobs, 0)
+        if jobs > 0 and (queue, type) in fitting and (states is None or state in states):
+            fit[state] += jobs
     if not fit:
         return []
     if match.ids is not None:
         return [Source("ids", (_encode(match.ids).decode(),))]
     if match.fingerprint is not None:
         return [Source("fingerprint", (match.fingerprint,))]
+    # Ways with the number of jobs on them, as far as that is known.
+    ways: list[tuple[int, list[Source]]] = []
     if match.tag is not None:
-        return [Source("tag", (match.tag,))]
+        jobs = run(db, _PLAN["tagged"], (match.tag, SMALL))[0][0]
+        ways.append((jobs if jobs < SMALL else sum(kinds.values()) // 2, [Source("tag", (match.tag,))]))
     if states is not None and states <= SPARSE:
-        return [Source(state) for state in sorted({slot[2] for slot in fit})]
-    return None
+        jobs = sum(n for (_, _, state), n in slots.items() if state in fit and n > 0)
+        ways.append((jobs, [Source(state) for state in sorted(fit)]))
+    if (match.queue is not None or match.type is not None) and len(fitting) <= MANY:
+        ways.append((sum(kinds[kind] for kind in fitting), [Source(KIND, kind) for kind in sorted(fitting)]))
+    if match.text is not None:
+        sources = _text(db, match.text, kinds)
+        if sources is not None:
+            jobs = sum(kinds[one.values] if one.part == KIND else SMALL for one in sources)
+            ways.append((jobs, sources))
+    return min(ways, key=lambda way: way[0])[1] if ways else None
+
+
+def _text(db: apsw.Connection, text: str, kinds: Mapping[Kind, int]) -> list[Source] | None:
+    """Where jobs with a text in type or tags, or at the beginning of the id, are; None: anywhere."""
+    sources = [Source(KIND, kind) for kind, jobs in kinds.items() if jobs and text in kind[1]]
+    names = run(db, _PLAN["tags"], (TAGS,))
+    sources += [Source("tag", (name,)) for (name,) in names if name is not None and text in name]
+    if len(names) >= TAGS or len(sources) > MANY:
+        return None
+    end = text[:-1] + chr(ord(text[-1]) + 1) if text[-1] != "\U0010ffff" else None
+    if end is not None and not "\ud7ff" <= text[-1] < "\ue000":
+        ids = run(db, _PLAN["begun"], (text, end, SMALL))[0][0]
+        if ids >= SMALL:
+            return None
+        if ids:
+            sources.append(Source("begins", (text, end)))
+    return sources
 
 
 def _states(match: Match) -> set[str] | None:
@@ -77,11 +121,25 @@ def _states(match: Match) -> set[str] | None:
 
 def candidates(
     db: apsw.Connection, sources: list[Source], low: int, high: int, newest_first: bool, limit: int
-) -> list[int]:
-    """The next ``limit`` jobs (or fewer: there are no more) of all sources together, by age."""
+) -> tuple[list[int], int | None]:
+    """The next jobs of all sources together, by age, and how far they reach (None: to the end)."""
     found: set[int] = set()
+    reached: list[int] = []
     order = "DESC" if newest_first else "ASC"
     for source in sources:
-        sql = _PLAN[source.part].format(order=order)
-        found.update(row[0] for row in db.execute(sql, (*source.values, low, high, limit)))
-    return sorted(found, reverse=newest_first)[:limit]
+        if source.part == KIND:
+            queue, type = source.values
+            got, edge = jobs_of(db, queue, type, low, high, newest_first, limit)
+        else:
+            sql = _PLAN[source.part].format(order=order)
+            got = [row[0] for row in run(db, sql, (*source.values, low, high, limit))]
+            edge = got[-1] if len(got) == limit else None
+        found.update(got)
+        if edge is not None:
+            reached.append(edge)
+    if not reached:
+        return sorted(found, reverse=newest_first), None
+    # What lies behind the nearest edge may not be complete.
+    edge = max(reached) if newest_first else min(reached)
+    kept = [seq for seq in found if (seq >= edge if newest_first else seq <= edge)]
+    return sorted(kept, reverse=newest_first), edge

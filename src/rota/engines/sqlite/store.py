@@ -1,4 +1,4 @@
-"""The file: one connection that writes, with group commit, and one that reads in a thread.
+"""The file: one connection that writes, with group commit, and two that read in threads.
 
 Writes run on the event loop's own thread. A writer thread next to a busy loop would be starved, because every
 SQLite step takes and drops the interpreter lock; a short transaction per loop tick fights nobody
@@ -44,11 +44,14 @@ class Store:
         try:
             self.db = open_connection(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
             _migrate(self.db, path)
-            self._reader = open_connection(path, vfs, apsw.SQLITE_OPEN_READONLY)
+            # Two, so that what takes its time keeps nobody from reading a job.
+            self._readers = {
+                slow: open_connection(path, vfs, apsw.SQLITE_OPEN_READONLY) for slow in (False, True)
+            }
         except BaseException:
             os.close(self._lock)
             raise
-        self._threads = ThreadPoolExecutor(1, "rota-read")
+        self._threads = {slow: ThreadPoolExecutor(1, "rota-read") for slow in (False, True)}
         self._ops: list[Op] = []
         self._scheduled = False
         self._closed = False
@@ -80,23 +83,24 @@ class Store:
         except apsw.Error as error:
             raise _refused(error) from error
 
-    async def read(self, query: Callable[[apsw.Connection], T]) -> T:
-        """Run ``query`` on the reading connection in a thread; it sees one moment, later than every
-        commit made so far.
+    async def read(self, query: Callable[[apsw.Connection], T], *, slow: bool = False) -> T:
+        """Run ``query`` on a reading connection in a thread; it sees one moment, later than every commit made
+        so far. ``slow`` ones wait for each other only.
         """
+        reader = self._readers[slow]
         loop = asyncio.get_running_loop()
         if self._closed:
             raise StoreError("The store is closed.")
 
         def snapshot() -> T:
-            self._reader.execute("BEGIN")
+            reader.execute("BEGIN")
             try:
-                return query(self._reader)
+                return query(reader)
             finally:
-                self._reader.execute("COMMIT")
+                reader.execute("COMMIT")
 
         try:
-            return await loop.run_in_executor(self._threads, snapshot)
+            return await loop.run_in_executor(self._threads[slow], snapshot)
         except apsw.Error as error:
             raise _refused(error) from error
 
@@ -106,8 +110,10 @@ class Store:
         if self._closed:
             return
         self._closed = True
-        self._threads.shutdown()
-        self._reader.close()
+        for thread in self._threads.values():
+            thread.shutdown()
+        for reader in self._readers.values():
+            reader.close()
         self.db.close()
         os.close(self._lock)
 

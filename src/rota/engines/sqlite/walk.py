@@ -7,6 +7,7 @@ where it is and says so, and whoever wants more goes on from there.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import apsw
@@ -22,10 +23,10 @@ _FIND = statements.load("find")
 _encode = msgspec.json.Encoder().encode
 
 BUDGET = 0.04
-"""Seconds after which a walk stops."""
-SURE = 16_384
-"""Jobs that a walk looks at whatever the time: small stores never see a page cut short."""
-_FIRST, _MOST = 128, 8192
+"""Seconds of work after which a walk stops; on a busy machine these may take longer than on the clock."""
+PATIENCE = 0.25
+"""Seconds on the clock after which it stops."""
+_FIRST, _MOST = 512, 4096
 """Jobs looked at in the first statement, and at most in one."""
 
 
@@ -56,24 +57,26 @@ class Walk:
         left: the time is over.
         """
         found: list[Row] = []
-        looked, size, end = 0, max(_FIRST, 2 * limit), time.monotonic() + BUDGET
+        size, over = max(_FIRST, 2 * limit), _budget()
         while self.left is not None and len(found) < limit:
-            if looked > SURE and time.monotonic() > end:
-                break
             size = min(size, _MOST)
             got, after = self._piece(columns, self.left, size, limit - len(found))
             found += got
             if len(found) == limit:
                 after = self._behind(self.left, got[-1][0])
-            self.left, looked, size = after, looked + size, 2 * size
+            self.left, size = after, 2 * size
+            if over():
+                break
         return found
 
     def tally(self) -> int:
         """How many match, as far as the time reaches."""
-        jobs, looked, end = 0, 0, time.monotonic() + BUDGET
-        while self.left is not None and (looked <= SURE or time.monotonic() < end):
+        jobs, over = 0, _budget()
+        while self.left is not None:
             got, self.left = self._piece("count(*)", self.left, _MOST, 1)
-            jobs, looked = jobs + sum(row[0] for row in got), looked + _MOST
+            jobs += sum(row[0] for row in got)
+            if over():
+                break
         return jobs
 
     def _piece(self, columns: str, span: Span, size: int, limit: int) -> tuple[list[Row], Span | None]:
@@ -81,21 +84,24 @@ class Walk:
         order = "DESC" if self._newest_first else "ASC"
         if self._plan is None:
             sql = _FIND["edge"].format(end="min" if self._newest_first else "max", order=order)
-            edge, seen = run(self._db, sql, (*span, size))[0]
+            edge = run(self._db, sql, (*span, size))[0][0]
             if edge is None:
                 return [], None
             part = Span(edge, span.high) if self._newest_first else Span(span.low, edge)
             sql = _FIND["range"].format(columns=columns, match=self._condition, order=order)
             got = run(self._db, sql, (*part, *self._values, limit))
         else:
-            seqs = candidates(self._db, self._plan, *span, self._newest_first, size)
-            if not seqs:
-                return [], None
-            edge, seen = seqs[-1], len(seqs)
+            seqs, edge = candidates(self._db, self._plan, *span, self._newest_first, size)
             sql = _FIND["these"].format(columns=columns, match=self._condition, order=order)
-            got = run(self._db, sql, (_encode(seqs).decode(), *self._values, limit))
-        return got, self._behind(span, edge) if seen == size else None
+            got = run(self._db, sql, (_encode(seqs).decode(), *self._values, limit)) if seqs else []
+        return got, None if edge is None else self._behind(span, edge)
 
     def _behind(self, span: Span, seq: int) -> Span | None:
         rest = Span(span.low, seq - 1) if self._newest_first else Span(seq + 1, span.high)
         return rest if rest.low <= rest.high else None
+
+
+def _budget() -> Callable[[], bool]:
+    """Says when it is time to stop."""
+    worked, began = time.thread_time(), time.monotonic()
+    return lambda: time.thread_time() - worked > BUDGET or time.monotonic() - began > PATIENCE

@@ -85,8 +85,11 @@ def _count_and_tag(
     tags = [(tag, seqs[job.id]) for job in jobs if job.tags for tag in job.tags]
     if tags:
         run_many(db, _ENQUEUE["tag"], tags)
-    for (queue, type, state), n in Counter((job.queue, job.type, job.state) for job in jobs).items():
+    kinds = Counter((job.queue, job.type, job.state) for job in jobs)
+    for (queue, type, state), n in kinds.items():
         counts.add(queue, type, state.value, n)
+    each = ((job.queue, job.type, seqs[job.id]) for job in jobs)
+    counts.kinds.stored(db, {(queue, type) for queue, type, _ in kinds}, seqs.values(), each)
 
 
 def _insert_careful(db: apsw.Connection, counts: Counters, request: Request, now: int) -> list[Kept]:
@@ -301,6 +304,7 @@ def delete(db: apsw.Connection, counts: Counters, match: Match, limit: int) -> l
         run(db, _DELETE[table], seqs)
     for (queue, type, state), n in Counter((row[3], row[4], row[5]) for row in chosen).items():
         counts.add(queue, type, state, -n)
+    counts.kinds.deleted(db, (row[0] for row in chosen))
     for row in chosen:
         counts.failures.gone(row[3], row[6])
     return [Applied(id, lease, State(state), queue, type) for _, id, lease, queue, type, state, _ in chosen]

@@ -1,5 +1,5 @@
 -- edge
-SELECT {end}(seq), count(*) FROM (SELECT seq FROM jobs WHERE seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?);
+SELECT {end}(seq) FROM (SELECT seq FROM jobs WHERE seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?);
 
 -- range
 SELECT {columns} FROM jobs NOT INDEXED WHERE seq BETWEEN ? AND ? AND {match} ORDER BY seq {order} LIMIT ?;
