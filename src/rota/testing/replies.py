@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from rota import __version__
+from rota.core import bulk
 from rota.model.clock import SECOND, to_text
 from rota.model.errors import BadInput, Conflict, NotFound, RotaError
 from rota.model.job import ENDED, Job, Match, State
@@ -104,7 +105,7 @@ class Replies:
             case "POST", [name, "resume"]:
                 return _json(wire.queue(await service.resume(name)))
             case "DELETE", [name, "jobs"]:
-                return _json({"deleted": await service.clear(name)})
+                return _json({"deleted": await bulk.clear(service, name)})
         raise NotImplementedError(f"rota.testing has no answer to {call.method} {call.path}.")
 
     async def _waited(self, id: str, asked: dict[str, str]) -> Job:

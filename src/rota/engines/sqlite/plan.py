@@ -67,6 +67,8 @@ def plan(db: apsw.Connection, match: Match, slots: Slots) -> Plan:
         return []
     if match.ids is not None:
         return [Source("ids", (_encode(match.ids).decode(),))]
+    if match.holds is not None:
+        return [Source("holder", (match.holds,))]
     if match.fingerprint is not None:
         return [Source("fingerprint", (match.fingerprint,))]
     # Ways with the number of jobs on them, as far as that is known.

@@ -2,6 +2,9 @@
 -- The signs keep SQLite from going through all jobs by age instead.
 SELECT seq FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND +seq BETWEEN ? AND ? ORDER BY +seq {order} LIMIT ?;
 
+-- holder
+SELECT seq FROM jobs WHERE unique_held = ? AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
 -- fingerprint
 SELECT seq FROM jobs INDEXED BY jobs_failures WHERE fingerprint = ? AND seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
 
