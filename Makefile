@@ -57,7 +57,7 @@ lock: ## renew requirements.lock (UPGRADE=1 takes the newest of everything)
 	$(PYTHON) -m venv "$$place"; \
 	"$$place/bin/python" -m pip --disable-pip-version-check --no-input install --quiet uv $(HUSH); \
 	cp requirements.lock "$$place/lock" 2>/dev/null || true; \
-	"$$place/bin/uv" pip compile pyproject.toml --extra dev --universal --python-version 3.11 --quiet \
+	"$$place/bin/uv" pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet \
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	    $(if $(UPGRADE),--upgrade) --output-file "$$place/lock" >/dev/null; \
 	{ echo "# Every package Rota is built, run and tested with. Made by 'make lock'; do not edit."; cat "$$place/lock"; } \

@@ -32,6 +32,7 @@ from rota.model.clock import seconds
 from rota.model.errors import BadConfig
 from rota.model.protocol import MAX_FRAME
 from rota.model.spec import Limits
+from rota.sdk import trace
 from rota.sdk.worker import Worker
 from rota.web import api
 from rota.web.access import AccessLog
@@ -110,6 +111,10 @@ def _web(service: Service, settings: Settings) -> uvicorn.Config:
     # Without a token nothing but the address protects us from pages in the user's own browser.
     hosts = None if token is not None or settings.insecure else settings.allowed_hosts
     web: ASGIApp = api.build(service, Gate(token, hosts), settings.body_limit)
+    if (tracing := trace.tracer()) is not None:
+        from rota.web.spans import Traced
+
+        web = Traced(web, tracing)
     if settings.dev or settings.log_level == "debug":
         web = AccessLog(web, logging.INFO if settings.dev else logging.DEBUG)
     return uvicorn.Config(

@@ -96,8 +96,10 @@ def serve(config: str | None, targets: tuple[str, ...], **flags: Any) -> None:
     at once.
     """
     settings = load_settings(config, flags, targets)
-    from rota import app, logs
+    from rota import app, logs, supervise
+    from rota.sdk import trace
 
+    supervise.die_with_parent()
     secrets = [one.reveal() for one in (settings.token, settings.handlers.email.password) if one is not None]
     start_logs(settings.log_level, settings.log_format, settings.log_file, secrets)
     # The worker processes log as their server does.
@@ -107,9 +109,11 @@ def serve(config: str | None, targets: tuple[str, ...], **flags: Any) -> None:
     quiet = settings.log_format == "json" and settings.log_file is None
     if not quiet and sys.stderr is not None and sys.stderr.isatty():
         logging.getLogger("rota").addHandler(_Banner(settings))
+    trace.setup("rota")
     try:
         status = app.main(settings)
     finally:
+        trace.shutdown()
         logs.shutdown()
     click.get_current_context().exit(status)
 

@@ -95,6 +95,7 @@ def work(
     """
     from rota import logs, supervise
     from rota.commands.load import check_target, load
+    from rota.sdk import trace
 
     siblings = supervise.die_with_parent()
     check_target(target)
@@ -120,8 +121,11 @@ def work(
                     # Let the first one say it; it takes the others with it.
                     time.sleep(PATIENCE)
                 raise
+            # Behind the program, which may have set up OpenTelemetry itself.
+            trace.setup("rota-worker")
             status = _run(app, target, slots, queues, poll, grace, name)
     finally:
+        trace.shutdown()
         logs.shutdown()
     click.get_current_context().exit(status)
 

@@ -23,6 +23,7 @@ import msgspec
 from rota.handlers.addresses import AddressRefused, Guard, Resolver, resolve
 from rota.handlers.request import Courier, RedirectRefused, Reply, check_url, place
 from rota.handlers.settings import WebhookSettings
+from rota.sdk import trace
 from rota.sdk.context import Context
 from rota.sdk.control import Fail, Retry
 from rota.sdk.signature import BadPayload
@@ -93,7 +94,7 @@ def webhook(
         url, method = _url(payload.url), _method(payload.method)
         content, content_type = _body(payload)
         headers = {"user-agent": agent, "accept": "*/*"}
-        headers |= {name: ctx.headers[name] for name in ("traceparent", "tracestate") if name in ctx.headers}
+        headers |= trace.carried(ctx.headers)
         if content_type is not None:
             headers["content-type"] = content_type
         headers |= _headers(payload.headers)

@@ -53,23 +53,29 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     again: bool = True
     wait: float = 0.0
     """Seconds that the server may hold the answer."""
+    jobs: Sequence[JobSpec] = ()
+    """What it stores."""
 
 
 def enqueue(spec: JobSpec, key: str | None) -> Call[Created]:
     """Store one job. ``key`` is the Idempotency-Key, None when the spec carries its own."""
-    return Call("POST", "/v1/jobs", _reader(Created), _json.encode(spec), _key(key))
+    body = _json.encode(spec)
+    return Call("POST", "/v1/jobs", _reader(Created), body, _key(key), jobs=(spec,))
 
 
 def enqueue_and_wait(spec: JobSpec, key: str | None, wait: float) -> Call[JobInfo]:
     """Store one job and wait up to ``wait`` seconds for its end."""
     path = "/v1/jobs" + _query({"wait": wait})
-    return Call("POST", path, _reader(JobInfo), _json.encode(spec), _key(key), wait=wait)
+    body = _json.encode(spec)
+    return Call("POST", path, _reader(JobInfo), body, _key(key), wait=wait, jobs=(spec,))
 
 
-def enqueue_many(specs: Sequence[msgspec.Raw], key: str | None) -> Call[list[Created]]:
+def enqueue_many(
+    specs: Sequence[msgspec.Raw], key: str | None, jobs: Sequence[JobSpec]
+) -> Call[list[Created]]:
     """Store up to 10,000 jobs, all or none."""
     body = b'{"jobs":[' + b",".join(bytes(spec) for spec in specs) + b"]}"
-    return Call("POST", "/v1/jobs", _reader(list[Created], "jobs"), body, _key(key))
+    return Call("POST", "/v1/jobs", _reader(list[Created], "jobs"), body, _key(key), jobs=jobs)
 
 
 def job(id: str) -> Call[JobInfo]:

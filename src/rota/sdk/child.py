@@ -23,6 +23,7 @@ import msgspec
 
 from rota.model.clock import SystemClock
 from rota.model.protocol import Ending, Work
+from rota.sdk import trace
 from rota.sdk.app import App
 from rota.sdk.endings import done, prepare, raised, stopped
 from rota.sdk.pipe import Ended, Halt, Progress, Said, Start, Target, ToChild, ToWorker, encode_frame
@@ -70,8 +71,8 @@ class Line:
                 match decoder.decode(body):
                     case Target() as target:
                         self.target = target
-                    case Start(work, module):
-                        self.job = Job(work, module, self)
+                    case Start(work, module, trace):
+                        self.job = Job(work, module, self, trace)
                         self.jobs.put(self.job)
                     case Halt(reason):
                         if self.job is not None:
@@ -81,6 +82,7 @@ class Line:
         if self.job is not None:
             # The worker is gone in the middle of a job: take along what the handler has started.
             os.killpg(0, signal.SIGKILL)
+        trace.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -89,11 +91,12 @@ class Line:
 class Job:
     """A job in a child; the port of its context."""
 
-    def __init__(self, work: Work, module: str, line: Line) -> None:
+    def __init__(self, work: Work, module: str, line: Line, trace: dict[str, str] | None) -> None:
         self.stop: str | None = None
         self._work = work
         self._module = module
         self._line = line
+        self._trace = trace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler: asyncio.Task[Any] | None = None
 
@@ -117,6 +120,8 @@ class Job:
         work = self._work
         try:
             task = find(self._line.target, self._module, work.type)
+            if self._trace is not None:
+                _go_on(self._trace)
             if self.stop is not None:
                 return stopped(work.id, work.lease, self.stop, work.timeout)
             args, named = prepare(task, work, self)
@@ -136,6 +141,16 @@ class Job:
             return await task.function(*args, **named)
         finally:
             self._loop = None
+
+
+def _go_on(carried: dict[str, str]) -> None:
+    """The worker traces. The program's modules are loaded by now; if they did not set up OpenTelemetry, the
+    environment may.
+    """
+    from rota.sdk.spans import go_on
+
+    trace.setup("rota-worker")
+    go_on(carried)
 
 
 def find(target: Target, module: str, type: str) -> Task[Any, Any]:

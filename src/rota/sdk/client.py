@@ -18,7 +18,7 @@ from typing import Any, TypeVar, Unpack
 import httpx2
 
 from rota.model.spec import JobSpec
-from rota.sdk import calls
+from rota.sdk import calls, trace
 from rota.sdk.answers import (
     Blob,
     Bulk,
@@ -59,6 +59,14 @@ class Client:
 
     def send(self, call: Call[T]) -> T:
         """Carry out a call and read its answer."""
+        if not call.jobs:
+            return self._send(call)
+        with trace.sending(call.jobs, self.url) as stored:
+            answer = self._send(call)
+            stored(answer)
+            return answer
+
+    def _send(self, call: Call[T]) -> T:
         stand_in = stand_ins.get(self._transport.url)
         if stand_in is not None:
             return read(call, stand_in.send(call))
@@ -247,6 +255,14 @@ class AsyncClient:
 
     async def send(self, call: Call[T]) -> T:
         """Carry out a call and read its answer."""
+        if not call.jobs:
+            return await self._send(call)
+        with trace.sending(call.jobs, self.url) as stored:
+            answer = await self._send(call)
+            stored(answer)
+            return answer
+
+    async def _send(self, call: Call[T]) -> T:
         stand_in = stand_ins.get(self._transport.url)
         if stand_in is not None:
             return read(call, await stand_in.asend(call))

@@ -42,10 +42,11 @@ class Target(msgspec.Struct, frozen=True, tag="target"):
 
 
 class Start(msgspec.Struct, frozen=True, tag="start"):
-    """Run a job; its function was declared in ``module``."""
+    """Run a job; its function was declared in ``module``. ``trace``: the span that it runs in, as headers."""
 
     work: Work
     module: str
+    trace: dict[str, str] | None = None
 
 
 class Halt(msgspec.Struct, frozen=True, tag="halt"):

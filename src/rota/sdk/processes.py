@@ -95,6 +95,7 @@ class ProcessRunner:
         self._ears.post([(run, ending)])
 
     async def _run(self, run: Run) -> Ending | None:
+        trace = self._trace(run)
         if run.stop is not None:
             return stopped(run.id, run.lease, run.stop, run.work.timeout)
         child = self._idle.pop() if self._idle else await Child.start(self._app)
@@ -104,7 +105,7 @@ class ProcessRunner:
                 child.kill()
             if (reason := _stop_of(run)) is not None:
                 child.halt(reason)
-            ending = await child.run(run)
+            ending = await child.run(run, trace)
         finally:
             del self._busy[run]
         if ending is None:
@@ -117,6 +118,9 @@ class ProcessRunner:
         else:
             await child.end()
         return ending
+
+    def _trace(self, run: Run) -> dict[str, str] | None:
+        return None
 
     def _gone(self) -> bool:
         return self._closed
@@ -149,9 +153,9 @@ class Child:
         writer.write(encode_frame(Target.of(app)))
         return cls(process, reader, writer)
 
-    async def run(self, run: Run) -> Ending | None:
-        """Have a job done; None when the child is gone."""
-        self._writer.write(encode_frame(Start(run.work, run.task.function.__module__)))
+    async def run(self, run: Run, trace: dict[str, str] | None = None) -> Ending | None:
+        """Have a job done; None when the child is gone. ``trace``: what the handler is part of."""
+        self._writer.write(encode_frame(Start(run.work, run.task.function.__module__, trace)))
         while (frame := await read_frame(self._reader)) is not None:
             match _decoder.decode(frame):
                 case Ended(ending):

@@ -13,7 +13,7 @@ import msgspec
 from rota.model.errors import Unavailable
 from rota.model.protocol import MAX_FRAME
 from rota.model.spec import MAX_JOBS, JobSpec
-from rota.sdk import calls
+from rota.sdk import calls, trace
 from rota.sdk.address import find_token, find_url, is_loopback
 from rota.sdk.answers import Created
 from rota.sdk.calls import JSON, Answer, Call
@@ -60,6 +60,9 @@ class Transport:
         headers = dict(call.headers)
         if call.body is not None:
             headers["Content-Type"] = JSON
+        if call.jobs:
+            # Beside the body: the same job from another trace is the same job to its idempotency key.
+            headers |= trace.carried()
         return {
             "method": call.method,
             "url": self.url + call.path,
@@ -133,7 +136,7 @@ def split(specs: Iterable[JobSpec], key: str | None) -> Iterator[Call[list[Creat
     one.
     """
     part: list[msgspec.Raw] = []
-    size = number = 0
+    size = number = first = 0
     keyed = list(specs)
     own = any(spec.idempotency_key is not None for spec in keyed)
     if own:
@@ -145,23 +148,25 @@ def split(specs: Iterable[JobSpec], key: str | None) -> Iterator[Call[list[Creat
             else msgspec.structs.replace(spec, idempotency_key=new_key())
             for spec in keyed
         ]
-    for spec in keyed:
+    for index, spec in enumerate(keyed):
         text = _json.encode(spec)
         if part and (len(part) == MAX_JOBS or size + len(text) > _BODY):
-            yield _request(part, key, number, own)
-            part, size, number = [], 0, number + 1
+            yield _request(part, key, number, own, keyed[first:index])
+            part, size, number, first = [], 0, number + 1, index
         part.append(msgspec.Raw(text))
         size += len(text) + 1
     if part:
-        yield _request(part, key, number, own)
+        yield _request(part, key, number, own, keyed[first:])
 
 
-def _request(part: Sequence[msgspec.Raw], key: str | None, number: int, own: bool) -> Call[list[Created]]:
+def _request(
+    part: Sequence[msgspec.Raw], key: str | None, number: int, own: bool, jobs: Sequence[JobSpec]
+) -> Call[list[Created]]:
     if own:
-        return calls.enqueue_many(part, None)
+        return calls.enqueue_many(part, None, jobs)
     if key is None:
-        return calls.enqueue_many(part, new_key())
-    return calls.enqueue_many(part, key if number == 0 else f"{key}/{number}")
+        return calls.enqueue_many(part, new_key(), jobs)
+    return calls.enqueue_many(part, key if number == 0 else f"{key}/{number}", jobs)
 
 
 _LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=30.0)

@@ -18,12 +18,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from rota.model.protocol import Hello
+from rota.sdk import trace
 from rota.sdk.app import App
 from rota.sdk.desk import Desk
 from rota.sdk.link import Link
 from rota.sdk.processes import ProcessRunner
+from rota.sdk.run import Runner
 from rota.sdk.runners import Home, LoopRunner, ThreadRunner
 from rota.sdk.source import Source
+from rota.sdk.tasks import Kind
 
 SLOTS = 16
 GRACE = 30.0
@@ -141,16 +144,29 @@ class Worker:
         threading.Thread(target=network, name="rota-network", daemon=True).start()
         return ended
 
+    def _runners(self, home: Home, desk: Desk) -> dict[Kind, Runner]:
+        tracing = trace.tracer()
+        if tracing is None:
+            return {
+                "async": LoopRunner(home, desk),
+                "thread": ThreadRunner(home, desk),
+                "process": ProcessRunner(desk, self._app),
+            }
+        from rota.sdk import spans
+
+        eyes = spans.Spans(tracing, self.name, desk)
+        return {
+            "async": spans.TracedLoopRunner(home, eyes),
+            "thread": spans.TracedThreadRunner(home, eyes),
+            "process": spans.TracedProcessRunner(eyes, self._app),
+        }
+
     async def _work(self, home: Home) -> None:
         """The network side: on its own loop, or on that of the handlers."""
         from rota import __version__
 
         desk = Desk(self._app.tasks, self.slots)
-        desk.runners = {
-            "async": LoopRunner(home, desk),
-            "thread": ThreadRunner(home, desk),
-            "process": ProcessRunner(desk, self._app),
-        }
+        desk.runners = self._runners(home, desk)
         hello = Hello(
             self.id, self.queues, self.slots, tuple(sorted(self._app.tasks)), self.name, __version__
         )

@@ -28,11 +28,18 @@ class Call:
     def __init__(self, scope: Scope, receive: Receive, max_body: int) -> None:
         self.query: bytes = scope["query_string"]
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
+        # Of a header that is there twice the first one counts.
+        self._first = dict(reversed(self._headers))
         self._receive = receive
         self._max_body = max_body
 
     def header(self, name: bytes) -> str | None:
-        return next((value.decode("latin-1") for key, value in self._headers if key == name), None)
+        value = self._first.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def all(self, name: bytes) -> list[str]:
+        """Every value of a header that may be there more than once."""
+        return [value.decode("latin-1") for key, value in self._headers if key == name]
 
     async def json(self) -> bytes:
         """The body, which must be declared as JSON."""

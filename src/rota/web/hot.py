@@ -17,6 +17,7 @@ from rota.model.spec import request
 from rota.web import wire
 from rota.web.asgi import Call, Hot
 from rota.web.parameters import NOTHING, WAIT, Query
+from rota.web.trace import traced
 
 _fetch = msgspec.json.Decoder(protocol.Fetch)
 _finish = msgspec.json.Decoder(protocol.FinishBody)
@@ -50,6 +51,8 @@ class HotApi:
             key = key.strip('"')
         service = self._service
         asked = request(specs, service.clock.now(), service.limits, many=many, key=key, body=body)
+        if call.header(b"traceparent") is not None:
+            asked = traced(asked, call)
         if wait is not None:
             if many:
                 raise BadInput(
