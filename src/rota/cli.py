@@ -34,6 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "check": Entry("rota.commands.serve:check", "Check the configuration, or the store."),
         "backup": Entry("rota.commands.store:backup", "Copy the store, also while a server works on it."),
         "health": Entry("rota.commands.health:health", "Ask a server whether it is ready."),
+        "bench": Entry("rota.commands.bench:bench", "Measure what this machine does."),
     },
     "Your tasks": {
         "work": Entry("rota.commands.work:work", "Run the tasks of a program."),

@@ -153,12 +153,15 @@ class ThreadRunner:
         while (run := get()) is not None:
             run.handle = ident
             # Each handler has context variables of its own.
-            ending = context.copy().run(call, run)
+            ending = context.copy().run(self._call, run)
             run.handle = None
             with self._lock:
                 self._busy -= 1
             post([(run, ending)])
             del run
+
+    def _call(self, run: Run) -> Ending | None:
+        return call(run)
 
 
 def call(run: Run) -> Ending | None:

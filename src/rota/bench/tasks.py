@@ -1,4 +1,4 @@
-"""What the measured worker runs."""
+"""The program that the measured worker runs: copied beside the store, so that any Rota can run it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import rota
 
-app = rota.App(queue="bench")
+app = rota.App(queue="rota-bench")
 
 
 @app.task
@@ -15,7 +15,7 @@ async def noop(payload: Any) -> None:
     """Nothing: what is left is the queue's own cost."""
 
 
-@app.task
+@app.task(queue="rota-bench-pickup")
 async def stamp(payload: float) -> float:
     """Seconds from the moment in the payload to the start of the handler."""
     return time.time() - payload
