@@ -198,7 +198,7 @@ class Stream:
 
     def _seen(self, cursor: str) -> int | None:
         epoch, _, number = cursor.partition("-")
-        if not number.isdigit() or len(number) > 18 or len(epoch) != len(self.epoch):
+        if not (number.isascii() and number.isdigit()) or len(number) > 18 or len(epoch) != len(self.epoch):
             raise BadInput(
                 "The cursor must be one that this stream gave before.", code="invalid_cursor", status=400
             )

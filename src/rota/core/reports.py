@@ -11,8 +11,8 @@ from rota.model import policy, protocol
 from rota.model.clock import SECOND, seconds
 from rota.model.errors import BadInput
 from rota.model.job import Claimed, Job, Outcome, State
-from rota.model.protocol import Ending, Work
-from rota.model.spec import NAME, NAME_RULE
+from rota.model.protocol import MAX_QUEUES, MAX_SLOTS, MAX_TYPES, Ending, Work
+from rota.model.spec import NAME, NAME_RULE, is_media_type
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,23 +94,28 @@ def running_of(job: Job | None, id: str, lease: int) -> policy.Running:
     )
 
 
-def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | None, slots: int) -> None:
-    """BadInput unless a worker introduces itself properly."""
+def check_id(worker: str) -> None:
+    """BadInput unless a worker can have this id."""
     if not 1 <= len(worker) <= 200 or not worker.isprintable():
         raise BadInput(
             "worker must have 1 to 200 printable characters.", code="invalid_worker", field="worker"
         )
-    if not 1 <= len(queues) <= 100:
-        raise BadInput("queues must name 1 to 100 queues.", code="invalid_queues", field="queues")
+
+
+def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | None, slots: int) -> None:
+    """BadInput unless a worker introduces itself properly."""
+    check_id(worker)
+    if not 1 <= len(queues) <= MAX_QUEUES:
+        raise BadInput(f"queues must name 1 to {MAX_QUEUES} queues.", code="invalid_queues", field="queues")
     for queue in queues:
         if NAME.fullmatch(queue) is None:
             raise BadInput(
                 f"A queue's name is {NAME_RULE}, not {queue[:100]!r}.", code="invalid_queues", field="queues"
             )
-    if types is not None and len(types) > 10_000:
-        raise BadInput("types may name at most 10000 types.", code="invalid_types", field="types")
-    if not 1 <= slots <= 10_000:
-        raise BadInput("slots must be 1 to 10000.", code="invalid_slots", field="slots")
+    if types is not None and len(types) > MAX_TYPES:
+        raise BadInput(f"types may name at most {MAX_TYPES} types.", code="invalid_types", field="types")
+    if not 1 <= slots <= MAX_SLOTS:
+        raise BadInput(f"slots must be 1 to {MAX_SLOTS}.", code="invalid_slots", field="slots")
 
 
 def progress(one: protocol.Progress) -> bytes:
@@ -124,6 +129,11 @@ def _done(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
     result, content_type = None, None
     if ending.result_base64 is not None:
         content_type = ending.content_type or "application/octet-stream"
+        if not is_media_type(content_type):
+            # It becomes a header of the answer that carries the result.
+            return _rejected(
+                ending, job, f"content_type must be a media type, not {content_type[:100]!r}.", now
+            )
         try:
             result = base64.b64decode(ending.result_base64, validate=True)
         except (binascii.Error, ValueError):

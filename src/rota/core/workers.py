@@ -19,7 +19,7 @@ from rota.model import policy, protocol
 from rota.model.clock import SECOND, Clock
 from rota.model.errors import BadInput, StaleLease
 from rota.model.job import ENDED, Applied, Beat, Claimed, Job, LogLine, Outcome, State
-from rota.model.protocol import Answer, Ending, Lease, Stop, Work
+from rota.model.protocol import LEVELS, MAX_FETCH_WAIT, Answer, Ending, Lease, Stop, Work
 from rota.model.spec import parse_time
 
 Transport = Literal["socket", "poll", "inside"]
@@ -28,7 +28,6 @@ STALE = "The lease is no longer this job's; the report changed nothing."
 INSIDE = "inside-"
 """Ids of workers inside a server begin with this: with the server they are gone for certain."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class Worker:
@@ -148,8 +147,8 @@ class Workers:
         """
         reports.check_worker(ask.worker, ask.queues, ask.types, ask.slots)
         check_outside(ask.worker, "poll")
-        if not 0 <= ask.wait <= 60:
-            raise BadInput("wait must be 0 to 60 seconds.", code="invalid_wait", field="wait")
+        if not 0 <= ask.wait <= MAX_FETCH_WAIT:
+            raise BadInput(f"wait must be 0 to {MAX_FETCH_WAIT} seconds.", code="invalid_wait", field="wait")
         worker = self._poller(ask.worker, ask)
         rules = self.rules
         if worker.draining:

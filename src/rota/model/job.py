@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
 from rota.model.failure import Cause
+from rota.model.schema import Backoff, says
 
 
 class State(StrEnum):
@@ -52,22 +54,22 @@ class Exponential(
     ``jitter``.
     """
 
-    base: float = 2.0
-    factor: float = 2.0
-    max: float = 3600.0
-    jitter: float = 0.2
+    base: Annotated[float, says(exclusiveMinimum=0, maximum=1e8)] = 2.0
+    factor: Annotated[float, says(minimum=1, maximum=100)] = 2.0
+    max: Annotated[float, says(exclusiveMinimum=0, maximum=1e8)] = 3600.0
+    jitter: Annotated[float, says(minimum=0, maximum=1)] = 0.2
 
 
 class Fixed(msgspec.Struct, frozen=True, tag="fixed", tag_field="kind", forbid_unknown_fields=True):
     """The same delay (seconds) before every further attempt."""
 
-    delay: float
+    delay: Backoff
 
 
 class Delays(msgspec.Struct, frozen=True, tag="list", tag_field="kind", forbid_unknown_fields=True):
     """One delay (seconds) per further attempt; the last one repeats."""
 
-    delays: tuple[float, ...]
+    delays: Annotated[tuple[Backoff, ...], says(minItems=1, maxItems=1000)]
 
 
 class NoRetry(msgspec.Struct, frozen=True, tag="none", tag_field="kind", forbid_unknown_fields=True):

@@ -7,15 +7,26 @@ Every frame is one JSON object with an ``op``; every frame may carry many jobs. 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from rota.model.job import State
+from rota.model.schema import Base64, LeaseNumber, Name, Time, WorkerId, says
 
 MAX_FRAME = 16 * 1024 * 1024
 """Bytes in one frame or request body, both ways."""
 
+LEVELS = ("debug", "info", "warning", "error", "critical")
+"""Of log lines."""
+MAX_SLOTS = 10_000
+MAX_QUEUES = 100
+MAX_TYPES = 10_000
+MAX_FETCH_WAIT = 60
+
+Slots = Annotated[int, says(minimum=1, maximum=MAX_SLOTS)]
+Queues = Annotated[tuple[Name, ...], says(minItems=1, maxItems=MAX_QUEUES)]
+Types = Annotated[tuple[str, ...], says(maxItems=MAX_TYPES)]
 End = Literal["done", "failed", "snoozed", "released", "cancelled", "timeout"]
 
 
@@ -31,15 +42,15 @@ class Lease(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """A job in a worker's hand."""
 
     id: str
-    lease: int
+    lease: LeaseNumber
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How far a job is: ``value`` between 0 and 1, and anything else worth showing."""
 
     id: str
-    lease: int
-    value: float
+    lease: LeaseNumber
+    value: Annotated[float, says(minimum=0, maximum=1)]
     message: str | None = None
 
 
@@ -48,8 +59,8 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_field
 
     id: str
     text: str
-    level: str = "info"
-    at: str | None = None
+    level: Annotated[str, says(enum=list(LEVELS))] = "info"
+    at: Time | None = None
 
 
 class Work(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -77,10 +88,10 @@ class Ending(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, forbid_u
     """
 
     id: str
-    lease: int
+    lease: LeaseNumber
     end: End = "done"
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    result_base64: str | None = None
+    result_base64: Base64 | None = None
     content_type: str | None = None
     error: Error | None = None
     retry: bool = True
@@ -118,10 +129,10 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="op", forbid_unk
     included.
     """
 
-    worker: str
-    queues: tuple[str, ...]
-    slots: int
-    types: tuple[str, ...] | None = None
+    worker: WorkerId
+    queues: Queues
+    slots: Slots
+    types: Types | None = None
     name: str = ""
     version: str = ""
     held: tuple[Lease, ...] = ()
@@ -203,11 +214,11 @@ FromServer = Welcome | Jobs | Finished | Cancel | ServerDrain | Refused
 class Fetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/fetch``: up to ``slots`` jobs, waiting up to ``wait`` seconds (0 to 60) for the first."""
 
-    worker: str
-    queues: tuple[str, ...]
-    slots: int = 1
-    wait: float = 30.0
-    types: tuple[str, ...] | None = None
+    worker: WorkerId
+    queues: Queues
+    slots: Slots = 1
+    wait: Annotated[float, says(minimum=0, maximum=MAX_FETCH_WAIT)] = 30.0
+    types: Types | None = None
     name: str = ""
     version: str = ""
 
@@ -224,7 +235,7 @@ class Fetched(msgspec.Struct, frozen=True):
 class FinishBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/finish``."""
 
-    worker: str
+    worker: WorkerId
     outcomes: list[Ending]
 
 
@@ -233,7 +244,7 @@ class BeatBody(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
     waits is answered at once.
     """
 
-    worker: str
+    worker: WorkerId
     leases: list[Lease] = []
     progress: list[Progress] = []
     lines: list[Line] = []

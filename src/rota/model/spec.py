@@ -7,11 +7,12 @@ import binascii
 import hashlib
 import re
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 import uuid_utils
 
-from rota.model.clock import DAY, seconds, to_micros
+from rota.model.clock import DAY, SECOND, seconds, to_micros
 from rota.model.errors import BadInput
 from rota.model.job import (
     Delays,
@@ -30,13 +31,27 @@ from rota.model.policy import (
     DEFAULT_RETENTION,
     MAX_DELAY,
 )
+from rota.model.schema import (
+    NAME_PATTERN,
+    Base64,
+    Duration,
+    MediaType,
+    Name,
+    Time,
+    says,
+)
+from rota.model.schema import Key as KeyText
 
-NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_:/-]|\.(?!\.)){0,199}")
+NAME = re.compile(NAME_PATTERN)
 NAME_RULE = "1 to 200 of A-Z a-z 0-9 . _ : / -, starting with a letter, digit or _, without '..'"
 MAX_JOBS = 10_000
 MAX_TAGS = 32
 MAX_HEADERS = 100
 HEADER_BYTES = 32 * 1024
+LOW, HIGH = -100, 100
+"""Priorities."""
+MAX_ATTEMPTS = 1000
+MAX_TIMEOUT = DAY * 30
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(?: *;[ -~]*)?")
 _LATEST = 253_402_300_800_000_000  # the year 10000 cannot be written as a datetime
@@ -46,24 +61,24 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class JobSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One job in a request. Durations are seconds, times RFC 3339 with a zone."""
 
-    type: str
+    type: Name
     payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    payload_base64: str | None = None
-    content_type: str | None = None
-    headers: dict[str, str] | None = None
-    queue: str | None = None
-    priority: int = 0
-    run_at: str | None = None
-    delay: float | None = None
-    expires_at: str | None = None
-    timeout: float | None = None
-    max_attempts: int | None = None
+    payload_base64: Base64 | None = None
+    content_type: MediaType | None = None
+    headers: Annotated[dict[str, str], says(maxProperties=MAX_HEADERS)] | None = None
+    queue: Name | None = None
+    priority: Annotated[int, says(minimum=LOW, maximum=HIGH)] = 0
+    run_at: Time | None = None
+    delay: Duration | None = None
+    expires_at: Time | None = None
+    timeout: Annotated[float, says(exclusiveMinimum=0, maximum=MAX_TIMEOUT // SECOND)] | None = None
+    max_attempts: Annotated[int, says(minimum=1, maximum=MAX_ATTEMPTS)] | None = None
     retry: Retry | None = None
-    tags: tuple[str, ...] = ()
-    unique_key: str | None = None
+    tags: tuple[Annotated[str, says(minLength=1, maxLength=64)], ...] = ()
+    unique_key: KeyText | None = None
     unique_states: tuple[State, ...] | None = None
-    idempotency_key: str | None = None
-    retention: float | None = None
+    idempotency_key: KeyText | None = None
+    retention: Duration | None = None
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -132,7 +147,7 @@ def new_job(spec: JobSpec, now: int, limits: Limits) -> NewJob:
     queue = DEFAULT_QUEUE if spec.queue is None else spec.queue
     if NAME.fullmatch(queue) is None:
         raise _bad("queue", f"queue must be {NAME_RULE}", queue)
-    if not -100 <= spec.priority <= 100:
+    if not LOW <= spec.priority <= HIGH:
         raise _bad("priority", "priority must be an integer from -100 to 100", spec.priority)
     payload, content_type = _payload(spec)
     if len(payload) > limits.payload_bytes:
@@ -160,9 +175,9 @@ def new_job(spec: JobSpec, now: int, limits: Limits) -> NewJob:
                 field="expires_at",
             )
     max_attempts = limits.max_attempts if spec.max_attempts is None else spec.max_attempts
-    if not 1 <= max_attempts <= 1000:
+    if not 1 <= max_attempts <= MAX_ATTEMPTS:
         raise _bad("max_attempts", "max_attempts must be an integer from 1 to 1000", max_attempts)
-    timeout = None if spec.timeout is None else _duration("timeout", spec.timeout, DAY * 30, low=1000)
+    timeout = None if spec.timeout is None else _duration("timeout", spec.timeout, MAX_TIMEOUT, low=1000)
     unique_states: tuple[State, ...] = ()
     if spec.unique_key is not None:
         check_key("unique_key", spec.unique_key)
@@ -212,6 +227,11 @@ def parse_time(field: str, text: str) -> int:
         ) from None
 
 
+def is_media_type(text: str) -> bool:
+    """Whether this may stand in a header ``Content-Type``."""
+    return len(text) <= 200 and _CONTENT_TYPE.fullmatch(text) is not None
+
+
 def check_key(field: str, key: str) -> None:
     """Keys are 1 to 200 bytes without control characters."""
     if not 1 <= len(key.encode("utf-8", "replace")) <= 200 or _CONTROL.search(key):
@@ -251,7 +271,7 @@ def _payload(spec: JobSpec) -> tuple[bytes, str | None]:
             "Give payload or payload_base64, not both.", code="conflicting_fields", field="payload_base64"
         )
     content_type = spec.content_type or "application/octet-stream"
-    if len(content_type) > 200 or _CONTENT_TYPE.fullmatch(content_type) is None:
+    if not is_media_type(content_type):
         raise _bad("content_type", "content_type must be a media type such as image/png", content_type)
     try:
         return base64.b64decode(spec.payload_base64, validate=True), content_type

@@ -14,7 +14,7 @@ from starlette.routing import WebSocketRoute, compile_path
 
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
-from rota.web import bulk, events, explain, failures, jobs, queues, status, wire, workers
+from rota.web import bulk, docs, events, explain, failures, jobs, queues, status, wire, workers
 from rota.web.answers import PROBLEM, fault, problem
 from rota.web.asgi import Ring
 from rota.web.auth import Gate
@@ -55,7 +55,9 @@ ROUTES = (
     Route("POST", "/v1/queues/{name:path}/resume", "hand out jobs again", queues.resume),
     Route("DELETE", "/v1/queues/{name:path}/jobs", "delete what waits", queues.clear),
     Route("GET", "/v1/workers", "who is connected", workers.list_workers),
-    Route("POST", "/v1/workers/{worker}/drain", "ask a worker to finish and leave", workers.drain_worker),
+    Route(
+        "POST", "/v1/workers/{worker:path}/drain", "ask a worker to finish and leave", workers.drain_worker
+    ),
     Route("GET", "/v1/stats", "counters", status.stats),
     Route("POST", "/v1/fetch", "jobs for a polling worker"),
     Route("POST", "/v1/finish", "reports of a polling worker"),
@@ -64,6 +66,9 @@ ROUTES = (
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
+    Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),
+    Route("GET", "/docs", "this interface for people", docs.get_page),
+    Route("GET", "/docs/{file}", "what that page is made of", docs.get_file),
     Route("GET", "/livez", "the process answers", status.livez),
     Route("GET", "/readyz", "the store takes writes", status.readyz),
     Route("GET", "/health", "the same as livez", status.livez),
@@ -95,7 +100,7 @@ def build(service: Service, gate: Gate, max_body: int) -> Ring:
 
 def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    path = request.url.path
+    path: str = request.scope["path"]
     # The hot requests and the socket are not among the routes of the framework, so a 404 may be a 405.
     allowed = sorted({route.method for route in ROUTES if _fits(route.path, path)})
     if path in (SOCKET_PATH, LIVE_PATH) and request.method == "GET":

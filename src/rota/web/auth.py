@@ -15,6 +15,12 @@ PROBES = frozenset({"/livez", "/readyz", "/health"})
 name.
 """
 
+PAGE = frozenset(
+    {"/docs"}
+    | {f"/docs/{name}" for name in ("docs.css", "docs.js", "dom.js", "schema.js", "try.js", "icon.svg")}
+)
+"""The page of documentation: the same for everybody, and opened by browsers, which cannot send a token."""
+_OPEN = PROBES | PAGE
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -48,7 +54,7 @@ class Gate:
             raise Forbidden("A page of another origin may not call this server.", code="origin_not_allowed")
         if origin == "null":
             raise Forbidden("A page without an origin may not call this server.", code="origin_not_allowed")
-        if self._token is None or scope["path"] in PROBES:
+        if self._token is None or scope["path"] in _OPEN:
             return
         if not given:
             raise Unauthorized("This server needs a token: send Authorization: Bearer TOKEN.")

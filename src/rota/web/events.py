@@ -64,7 +64,10 @@ class Topic(NamedTuple):
         return text
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": r"^(\*|(queue|job):[^\x00]+)$"}
+        return {"type": "string", "pattern": r"^(\*|(queue|job):[^\u0000]+)$"}
+
+    def code(self, name: str) -> str:
+        return "invalid_topic"
 
 
 @takes(
@@ -82,6 +85,10 @@ async def follow(service: Service, request: Request, asked: Asked) -> Response:
     docs/events.md.
     """
     topics = asked["topic"]
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    if request.method == "HEAD":
+        # An answer without a body that never ends would hold up its connection for ever.
+        return Response(None, 200, headers, "text/event-stream")
     after = request.headers.get("last-event-id")
     stream = service.bus.events
     reset = False
@@ -90,7 +97,6 @@ async def follow(service: Service, request: Request, asked: Asked) -> Response:
     except Cut:
         reset = True
         listener = stream.listen(None, wanted_by(topics or ["*"]))
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     start = after if after is not None and not reset else stream.cursor()
     return StreamingResponse(
         _lines(stream, listener, start, reset), headers=headers, media_type="text/event-stream"

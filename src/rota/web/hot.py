@@ -9,6 +9,7 @@ import asyncio
 
 import msgspec
 
+from rota.core.reports import check_id
 from rota.core.service import Service
 from rota.model import protocol
 from rota.model.errors import BadInput, StaleLease
@@ -24,6 +25,8 @@ _finish = msgspec.json.Decoder(protocol.FinishBody)
 _beat = msgspec.json.Decoder(protocol.BeatBody)
 
 ENQUEUE = Query(WAIT)
+QUERIES = {"/v1/jobs": ENQUEUE, "/v1/fetch": NOTHING, "/v1/finish": NOTHING, "/v1/beat": NOTHING}
+"""By path, for their description."""
 
 
 class HotApi:
@@ -87,6 +90,7 @@ class HotApi:
         """What became of jobs, from a worker that polls. 409 when not one of the leases was good."""
         NOTHING.read(call.query)
         report = wire.decode(_finish, await call.json())
+        check_id(report.worker)
         answers = await self._service.workers.finish(report.worker, report.outcomes)
         if answers and not any(answer.applied for answer in answers):
             raise StaleLease(
@@ -98,6 +102,7 @@ class HotApi:
         """Signs of life, progress and log lines from a worker that polls."""
         NOTHING.read(call.query)
         report = wire.decode(_beat, await call.json())
+        check_id(report.worker)
         workers = self._service.workers
         if report.drain:
             workers.leaving(report.worker)

@@ -37,6 +37,9 @@ class Kind(Protocol):
     def schema(self) -> dict[str, Any]:
         """The same in JSON Schema."""
 
+    def code(self, name: str) -> str | None:
+        """The code of a refusal."""
+
 
 class Parameter(NamedTuple):
     """One name in a query."""
@@ -61,6 +64,9 @@ class Text(NamedTuple):
     def schema(self) -> dict[str, Any]:
         return {"type": "string"}
 
+    def code(self, name: str) -> None:
+        return None
+
 
 class Whole(NamedTuple):
     """A whole number."""
@@ -74,13 +80,16 @@ class Whole(NamedTuple):
         if not good or not self.low <= value <= self.high:
             raise BadInput(
                 f"{name} must be a whole number from {self.low} to {self.high}.",
-                code=f"invalid_{name}",
+                code=self.code(name),
                 field=name,
             )
         return value
 
     def schema(self) -> dict[str, Any]:
         return {"type": "integer", "minimum": self.low, "maximum": self.high}
+
+    def code(self, name: str) -> str:
+        return f"invalid_{name}"
 
 
 class Seconds(NamedTuple):
@@ -94,11 +103,14 @@ class Seconds(NamedTuple):
         except ValueError:
             value = -1.0
         if not 0 <= value <= self.most:
-            raise BadInput(f"{name} must be 0 to {self.most} seconds.", code=f"invalid_{name}", field=name)
+            raise BadInput(f"{name} must be 0 to {self.most} seconds.", code=self.code(name), field=name)
         return value
 
     def schema(self) -> dict[str, Any]:
         return {"type": "number", "minimum": 0, "maximum": self.most}
+
+    def code(self, name: str) -> str:
+        return f"invalid_{name}"
 
 
 class Time(NamedTuple):
@@ -109,6 +121,9 @@ class Time(NamedTuple):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "format": "date-time"}
+
+    def code(self, name: str) -> str:
+        return "invalid_time"
 
 
 class Choices(NamedTuple):
@@ -122,13 +137,16 @@ class Choices(NamedTuple):
             if word not in self.words:
                 raise BadInput(
                     f"{name} must be one or more (comma) of {', '.join(self.words)}, not {word[:100]!r}.",
-                    code="invalid_filter",
+                    code=self.code(name),
                     field=name,
                 )
         return tuple(dict.fromkeys(given))
 
     def schema(self) -> dict[str, Any]:
         return {"type": "array", "minItems": 1, "items": {"type": "string", "enum": list(self.words)}}
+
+    def code(self, name: str) -> str:
+        return "invalid_filter"
 
 
 class Query:

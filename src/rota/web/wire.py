@@ -259,8 +259,12 @@ def _explain(message: str, type: Any) -> BadInput:
         field = f"{path}.{missing[1]}".removeprefix(".") if missing else path
         return BadInput(f"{field} is missing.", code="missing_field", field=field)
     given = f"{told[:1].lower()}{told[1:]}"
-    names = [name for name in re.split(r"[.\[\]]+", path) if name in _RULES and name != "jobs"]
+    # The rules are those of a job; other requests have fields of the same names and another meaning.
+    rules = _RULES if type in (JobSpec, Many) else {}
+    names = [name for name in re.split(r"[.\[\]]+", path) if name in rules and name != "jobs"]
     if not path:
         return BadInput(f"The body must be an object: {given}.", code="wrong_type")
-    code, rule = _RULES[names[0] if names else "jobs"] if names or path == "jobs" else ("wrong_type", path)
+    code, rule = (
+        _RULES[names[0] if names else "jobs"] if names or (rules and path == "jobs") else ("wrong_type", path)
+    )
     return BadInput(f"{rule}: {given}.", code=code, field=path)
