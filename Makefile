@@ -18,6 +18,9 @@ READY  := .venv/.ready-$(HERE)
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip --no-input install --quiet
 HUSH   := 2>&1 >/dev/null | { grep -v -E '^(WARNING: (Location|Skipping|The directory)|\[notice\]|$$)' >&2 || true; }
 
+# Whether there is a browser for tests/browser.
+CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -34,7 +37,20 @@ run: $(READY) ## serve on http://127.0.0.1:8080 with rota.db in this folder (ARG
 	@exec $(BIN)/rota serve $(ARGS)
 
 test: $(READY) ## run all tests (ARGS="tests/core -x -k name")
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--ignore=tests/test_shape.py)
+	@failed=0; leave=(); \
+	if [ -z "$(ARGS)" ] && ! $(CHROMIUM); then \
+	    if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
+	        echo "test: installing Chromium, in which tests/browser runs"; \
+	        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	            apt-get install -y -qq --no-install-recommends chromium; } >/dev/null </dev/null || true; \
+	    fi; \
+	    if ! $(CHROMIUM) && [ -z "$${CI:-}" ]; then leave=(--ignore=tests/browser); fi; \
+	fi; \
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--ignore=tests/test_shape.py "$${leave[@]}") || failed=$$?; \
+	if [ "$${#leave[@]}" -gt 0 ]; then \
+	    echo "test: LEFT OUT: tests/browser, because there is no Chromium (Debian: apt-get install chromium)" >&2; \
+	fi; \
+	exit $$failed
 
 check: $(READY) ## formatting, lint, types, layers, shape: all of them, whatever the first ones say
 	@failed=0; \

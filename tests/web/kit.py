@@ -20,6 +20,7 @@ from rota.config import Settings
 from rota.core import upkeep
 from rota.core.service import Service
 from rota.engines.open import open_engine
+from tests.web.conformance import DESCRIPTION
 
 PATIENCE = 10.0
 """Seconds after which a condition that did not come counts as a failure."""
@@ -38,10 +39,18 @@ async def until(condition: Callable[[], Any], what: str = "the condition") -> No
         await asyncio.sleep(0.002)
 
 
-class Site:
-    """A running server, its service, and a client with its token."""
+async def described(answer: httpx2.Response) -> None:
+    """Every answer that a test gets is one that /openapi.json describes."""
+    stream = answer.headers.get("content-type", "").startswith("text/event-stream")
+    body = b"" if stream else await answer.aread()
+    request = answer.request
+    DESCRIPTION.check(request.method, request.url.path, answer.status_code, answer.headers, body)
 
-    def __init__(self, service: Service, port: int, token: str | None) -> None:
+
+class Site:
+    """A running server, its service, and a client with its token. ``ours`` False: any answer will do."""
+
+    def __init__(self, service: Service, port: int, token: str | None, ours: bool = True) -> None:
         self.service = service
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -51,6 +60,8 @@ class Site:
         self.http = httpx2.AsyncClient(
             base_url=self.url, headers=self.auth, timeout=PATIENCE, trust_env=False, verify=False
         )
+        if ours:
+            self.http.event_hooks = {"response": [described]}
 
     async def get(self, path: str, status: int = 200, **params: str | int | None) -> Any:
         """The JSON at ``path``; parameters that are None are left out."""
@@ -272,7 +283,7 @@ async def serving(
     await server.on_tick(0)
     upkeeping = asyncio.ensure_future(upkeep.run(service)) if timers else None
     token = None if settings.token is None else settings.token.reveal()
-    site = Site(service, listener.getsockname()[1], token)
+    site = Site(service, listener.getsockname()[1], token, application is None)
     try:
         yield site
     finally:
