@@ -82,6 +82,9 @@ class Spans:
                 _end(span, run, ending)
         self._ears.post(ended)
 
+    def now(self) -> int:
+        return self._ears.now()
+
     def nudge(self) -> None:
         self._ears.nudge()
 
