@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
@@ -34,12 +36,14 @@ from rota.model.protocol import MAX_FRAME
 from rota.model.spec import Limits
 from rota.sdk import trace
 from rota.sdk.worker import Worker
-from rota.web import api
+from rota.web import api, connection, frames
 from rota.web.access import AccessLog
 from rota.web.auth import Gate
 
 log = logging.getLogger("rota")
 
+OTHER_FILES = 200
+"""Descriptors kept back for the store, child processes and answers to those who find no room."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -59,6 +63,7 @@ async def serve(settings: Settings) -> int:
         listener.close()
         raise
     service = Service(engine, rules=_rules(settings), limits=_limits(settings))
+    settings = msgspec.structs.replace(settings, connections=_descriptors(settings.connections))
     host, port = listener.getsockname()[:2]
     url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
     try:
@@ -119,8 +124,10 @@ def _web(service: Service, settings: Settings) -> uvicorn.Config:
         web = AccessLog(web, logging.INFO if settings.dev else logging.DEBUG)
     return uvicorn.Config(
         web,
-        http="httptools",
-        ws="websockets-sansio",
+        http=connection.within(
+            connection.Bounds(settings.header_timeout, settings.body_timeout, settings.connections)
+        ),
+        ws=frames.Frames,
         ws_max_size=MAX_FRAME,
         ws_per_message_deflate=False,
         ws_ping_interval=20,
@@ -129,7 +136,7 @@ def _web(service: Service, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_keep_alive=60,
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=2,
         backlog=2048,
     )
@@ -229,6 +236,19 @@ def _listen(settings: Settings) -> socket.socket:
         raise BadConfig([f"listen: cannot listen on {settings.listen}: {error.strerror}."]) from error
     listener.setblocking(False)
     return listener
+
+
+def _descriptors(connections: int) -> int:
+    """Make room for so many connections, and answer for how many there is room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < wanted:
+            log.warning("fewer connections than asked for", extra={"open_files": soft, "asked": connections})
+            return max(10, soft - OTHER_FILES)
+    return connections
 
 
 def _signals() -> asyncio.Event:

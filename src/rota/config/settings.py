@@ -97,6 +97,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_lines: Annotated[int, kinds.Whole(0, 1_000_000)] = 1000
     max_attempts: Annotated[int, kinds.Whole(1, 1000)] = DEFAULT_MAX_ATTEMPTS
     retention: Annotated[float, kinds.Duration(0, 3650 * DAY)] = DEFAULT_RETENTION / SECOND
+    connections: Annotated[int, kinds.Whole(10, 1_000_000)] = 10_000
+    header_timeout: Annotated[float, kinds.Duration(0.1, HOUR)] = 10.0
+    body_timeout: Annotated[float, kinds.Duration(0.1, HOUR)] = 30.0
+    keep_alive: Annotated[float, kinds.Duration(0.1, HOUR)] = 60.0
     log_level: Annotated[str, kinds.Choice("debug", "info", "warning", "error")] = "info"
     log_format: Annotated[str, kinds.Choice("auto", "json", "text")] = "auto"
     log_file: Annotated[str | None, kinds.Text()] = None
