@@ -12,7 +12,7 @@ from rota.model.clock import SECOND, seconds
 from rota.model.errors import BadInput
 from rota.model.job import Claimed, Job, Outcome, State
 from rota.model.protocol import MAX_QUEUES, MAX_SLOTS, MAX_TYPES, Ending, Work
-from rota.model.spec import NAME, NAME_RULE, is_media_type
+from rota.model.spec import NAME_RULE, is_content_type, is_name
 
 _encode = msgspec.json.Encoder().encode
 
@@ -94,12 +94,19 @@ def running_of(job: Job | None, id: str, lease: int) -> policy.Running:
     )
 
 
-def check_id(worker: str) -> None:
-    """BadInput unless a worker can have this id."""
+def check_id(worker: str, field: str = "worker") -> None:
+    """BadInput unless this can be the id of a worker."""
     if not 1 <= len(worker) <= 200 or not worker.isprintable():
         raise BadInput(
-            "worker must have 1 to 200 printable characters.", code="invalid_worker", field="worker"
+            f"{field} must have 1 to 200 printable characters.", code="invalid_worker", field=field
         )
+
+
+def check_labels(name: str, version: str) -> None:
+    """BadInput unless what a worker calls itself can be shown."""
+    for field, text in (("name", name), ("version", version)):
+        if text:
+            check_id(text, field)
 
 
 def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | None, slots: int) -> None:
@@ -108,12 +115,18 @@ def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | 
     if not 1 <= len(queues) <= MAX_QUEUES:
         raise BadInput(f"queues must name 1 to {MAX_QUEUES} queues.", code="invalid_queues", field="queues")
     for queue in queues:
-        if NAME.fullmatch(queue) is None:
+        if not is_name(queue):
             raise BadInput(
                 f"A queue's name is {NAME_RULE}, not {queue[:100]!r}.", code="invalid_queues", field="queues"
             )
-    if types is not None and len(types) > MAX_TYPES:
-        raise BadInput(f"types may name at most {MAX_TYPES} types.", code="invalid_types", field="types")
+    if types is not None:
+        if len(types) > MAX_TYPES:
+            raise BadInput(f"types may name at most {MAX_TYPES} types.", code="invalid_types", field="types")
+        for type in types:
+            if not is_name(type):
+                raise BadInput(
+                    f"A type's name is {NAME_RULE}, not {type[:100]!r}.", code="invalid_types", field="types"
+                )
     if not 1 <= slots <= MAX_SLOTS:
         raise BadInput(f"slots must be 1 to {MAX_SLOTS}.", code="invalid_slots", field="slots")
 
@@ -129,7 +142,7 @@ def _done(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
     result, content_type = None, None
     if ending.result_base64 is not None:
         content_type = ending.content_type or "application/octet-stream"
-        if not is_media_type(content_type):
+        if not is_content_type(content_type):
             # It becomes a header of the answer that carries the result.
             return _rejected(
                 ending, job, f"content_type must be a media type, not {content_type[:100]!r}.", now

@@ -80,6 +80,7 @@ class Workers:
         to stop.
         """
         reports.check_worker(hello.worker, hello.queues, hello.types, hello.slots)
+        reports.check_labels(hello.name, hello.version)
         check_outside(hello.worker, transport)
         now = self._clock.now()
         worker = Worker(hello, transport, now)
@@ -146,6 +147,7 @@ class Workers:
         untouched.
         """
         reports.check_worker(ask.worker, ask.queues, ask.types, ask.slots)
+        reports.check_labels(ask.name, ask.version)
         check_outside(ask.worker, "poll")
         if not 0 <= ask.wait <= MAX_FETCH_WAIT:
             raise BadInput(f"wait must be 0 to {MAX_FETCH_WAIT} seconds.", code="invalid_wait", field="wait")

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -92,6 +93,17 @@ class Limits(msgspec.Struct, frozen=True):
 UNIQUE_STATES = (State.SCHEDULED, State.PENDING, State.RUNNING)
 
 
+@lru_cache(4096)
+def is_name(text: str) -> bool:
+    """Whether this can be the name of a type or a queue. The same few are asked for again and again."""
+    return NAME.fullmatch(text) is not None
+
+
+def is_content_type(text: str) -> bool:
+    """Whether this can stand in a Content-Type header."""
+    return len(text) <= 200 and _CONTENT_TYPE.fullmatch(text) is not None
+
+
 def new_id() -> str:
     """A UUIDv7; later ids of one process sort after earlier ones."""
     return str(uuid_utils.uuid7())
@@ -142,10 +154,10 @@ def request(
 
 def new_job(spec: JobSpec, now: int, limits: Limits) -> NewJob:
     """Check one spec and fill in the defaults."""
-    if NAME.fullmatch(spec.type) is None:
+    if not is_name(spec.type):
         raise _bad("type", f"type must be {NAME_RULE}", spec.type)
     queue = DEFAULT_QUEUE if spec.queue is None else spec.queue
-    if NAME.fullmatch(queue) is None:
+    if not is_name(queue):
         raise _bad("queue", f"queue must be {NAME_RULE}", queue)
     if not LOW <= spec.priority <= HIGH:
         raise _bad("priority", "priority must be an integer from -100 to 100", spec.priority)
@@ -227,11 +239,6 @@ def parse_time(field: str, text: str) -> int:
         ) from None
 
 
-def is_media_type(text: str) -> bool:
-    """Whether this may stand in a header ``Content-Type``."""
-    return len(text) <= 200 and _CONTENT_TYPE.fullmatch(text) is not None
-
-
 def check_key(field: str, key: str) -> None:
     """Keys are 1 to 200 bytes without control characters."""
     if not 1 <= len(key.encode("utf-8", "replace")) <= 200 or _CONTROL.search(key):
@@ -271,7 +278,7 @@ def _payload(spec: JobSpec) -> tuple[bytes, str | None]:
             "Give payload or payload_base64, not both.", code="conflicting_fields", field="payload_base64"
         )
     content_type = spec.content_type or "application/octet-stream"
-    if not is_media_type(content_type):
+    if not is_content_type(content_type):
         raise _bad("content_type", "content_type must be a media type such as image/png", content_type)
     try:
         return base64.b64decode(spec.payload_base64, validate=True), content_type

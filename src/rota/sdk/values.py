@@ -36,7 +36,9 @@ def as_time(field: str, value: datetime | str) -> str:
 
 
 def clean(text: str, most: int) -> str:
-    """Text that every JSON encoder takes (no lone surrogates), cut to ``most`` bytes of UTF-8."""
+    """Text that every store takes (no lone surrogates, no NUL), cut to ``most`` bytes of UTF-8."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
     data = text.encode("utf-8", "replace")
     if len(data) <= most:
         return text if text.isascii() else data.decode()
@@ -79,7 +81,29 @@ def check_readable(shape: Any) -> None:
             todo += [getattr(one, name) for name in one.__struct_fields__]
 
 
-encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
+def encode(value: Any) -> bytes:
+    """JSON; TypeError or ValueError for what it has no words for. NaN must not become null by the way."""
+    text = _encode(value)
+    if b"null" in text and _endless(msgspec.to_builtins(value, enc_hook=encode_hook)):
+        raise ValueError("NaN and infinity are no numbers in JSON")
+    return text
+
+
+def _endless(value: Any) -> bool:
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, float):
+            if not math.isfinite(one):
+                return True
+        elif isinstance(one, dict):
+            todo += one.values()
+        elif isinstance(one, list | tuple | set | frozenset):
+            todo += one
+    return False
+
+
+_encode = msgspec.json.Encoder(enc_hook=encode_hook).encode
 
 
 def why_not_json(value: Any, path: str) -> str:

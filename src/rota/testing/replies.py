@@ -92,7 +92,7 @@ class Replies:
             if job is not None:
                 return self._job(job)
         shapes = [wire.kept(one, job) for one, job in zip(kept, wanted.jobs, strict=True)]
-        status = 201 if any(shape["created"] for shape in shapes) else 200
+        status = 201 if any(shape.created for shape in shapes) else 200
         return _json({"jobs": shapes} if many else shapes[0], status)
 
     async def _queues(self, call: Call[Any], rest: list[str]) -> Answer:

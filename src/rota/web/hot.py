@@ -15,7 +15,7 @@ from rota.model import protocol
 from rota.model.errors import BadInput, StaleLease
 from rota.model.job import ENDED, Request
 from rota.model.spec import request
-from rota.web import wire
+from rota.web import reports, strict, wire
 from rota.web.asgi import Call, Hot
 from rota.web.parameters import NOTHING, WAIT, Query
 from rota.web.trace import traced
@@ -54,6 +54,8 @@ class HotApi:
             key = key.strip('"')
         service = self._service
         asked = request(specs, service.clock.now(), service.limits, many=many, key=key, body=body)
+        # After the sizes, so that no payload is looked into that is too large anyway.
+        strict.check(body, wire.LEVELS if many else 1)
         if call.header(b"traceparent") is not None:
             asked = traced(asked, call)
         if wait is not None:
@@ -64,7 +66,7 @@ class HotApi:
             return await self._and_wait(asked, wait)
         kept = await service.enqueue(asked)
         shapes = [wire.kept(one, job) for one, job in zip(kept, asked.jobs, strict=True)]
-        status = 201 if any(shape["created"] for shape in shapes) else 200
+        status = 201 if any(shape.created for shape in shapes) else 200
         return status, wire.encode({"jobs": shapes} if many else shapes[0])
 
     async def fetch(self, call: Call) -> tuple[int, bytes]:
@@ -89,7 +91,7 @@ class HotApi:
     async def finish(self, call: Call) -> tuple[int, bytes]:
         """What became of jobs, from a worker that polls. 409 when not one of the leases was good."""
         NOTHING.read(call.query)
-        report = wire.decode(_finish, await call.json())
+        report = reports.decode(_finish, await call.json())
         check_id(report.worker)
         answers = await self._service.workers.finish(report.worker, report.outcomes)
         if answers and not any(answer.applied for answer in answers):

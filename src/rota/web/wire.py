@@ -15,14 +15,19 @@ from rota.model.clock import SECOND, to_text
 from rota.model.errors import BadInput, RotaError
 from rota.model.job import Attempt, Job, Kept, NewJob, State
 from rota.model.spec import NAME_RULE, JobSpec
+from rota.web import strict
 
 T = TypeVar("T")
 
 encode = msgspec.json.Encoder().encode
 
+LEVELS = 3
+"""A payload in a list of jobs, or a result in a list of outcomes, is the value of a member of an item."""
+
 _MANY = re.compile(rb'\s*\{\s*"jobs"\s*:')
-_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+_AT = re.compile(r" \(byte (\d+)\)$")
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_BOUND = re.compile(r"^Expected `int` [<>]=|^Integer value out of range")
 _PATH = re.compile(r" - at `(?:key in )?\$(.*?)`$", re.DOTALL)
 _RULES = {
     "type": ("invalid_type", f"type must be {NAME_RULE}"),
@@ -56,26 +61,35 @@ class Many(msgspec.Struct, forbid_unknown_fields=True):
     jobs: list[JobSpec]
 
 
+_anything = msgspec.json.Decoder().decode
 _one = msgspec.json.Decoder(JobSpec)
 _many = msgspec.json.Decoder(Many)
 
 
 def specs(body: bytes) -> tuple[list[JobSpec], bool]:
-    """The jobs of an enqueue request, and whether it was written as a list."""
+    """The jobs of an enqueue request, and whether it was written as a list. Their payloads have not been
+    looked at: that is :func:`rota.web.strict.check`.
+    """
     if _MANY.match(body):
-        return decode(_many, body).jobs, True
-    return [decode(_one, body)], False
+        return shape(_many, body).jobs, True
+    return [shape(_one, body)], False
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode a request; BadInput says where the fault is and what is allowed."""
+    request = shape(decoder, body)
+    strict.check(body, LEVELS)
+    return request
+
+
+def shape(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Decode a request without looking into its payloads."""
     if not body:
         raise BadInput("The body is empty; send a JSON object.", code="invalid_json", status=400)
     try:
         if not body.isascii():
             body.decode()
-        if b"\\u" in body:
-            _check_escapes(body)
+        strict.check_escapes(body)
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _explain(str(error), decoder.type) from None
@@ -84,9 +98,13 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
             f"The body is not UTF-8 (byte {error.start}).", code="invalid_utf8", status=400
         ) from None
     except msgspec.DecodeError as error:
-        raise BadInput(f"The body is not JSON: {error}.", code="invalid_json", status=400) from None
+        raise _not_json(str(error), body) from None
     except RecursionError:
-        raise BadInput("The body is nested too deeply.", code="too_deep", status=400) from None
+        raise BadInput(
+            f"The body is nested too deeply; values may have {strict.MAX_DEPTH} levels.",
+            code="too_deep",
+            status=400,
+        ) from None
 
 
 def problem(error: RotaError) -> bytes:
@@ -103,19 +121,21 @@ def problem(error: RotaError) -> bytes:
     return encode(shape | error.extra)
 
 
-def kept(one: Kept, job: NewJob) -> dict[str, Any]:
+class Stored(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The short answer to an enqueue."""
+
+    id: str
+    type: str
+    queue: str
+    state: State | None
+    created: bool
+    why: str | None = None
+
+
+def kept(one: Kept, job: NewJob) -> Stored:
     """The short answer to an enqueue."""
     created = one.why is None and one.id == job.id
-    shape: dict[str, Any] = {
-        "id": one.id,
-        "type": job.type,
-        "queue": job.queue,
-        "state": one.state,
-        "created": created,
-    }
-    if one.why is not None:
-        shape["why"] = one.why
-    return shape
+    return Stored(one.id, job.type, job.queue, one.state, created, one.why)
 
 
 def job(job: Job, waits_for: str | None = None, *, whole: bool = True) -> dict[str, Any]:
@@ -222,21 +242,25 @@ def _seconds(micros: int | None) -> float | None:
     return None if micros is None else micros / SECOND
 
 
-def _check_escapes(body: bytes) -> None:
-    """Refuse NUL and lone surrogates, which half the world's databases and languages cannot hold."""
-    high_at = -1
-    for match in _ESCAPE.finditer(body):
-        code = -1 if match[1] is None else int(match[1], 16)
-        low = 0xDC00 <= code <= 0xDFFF
-        if (high_at >= 0 and not (low and match.start() == high_at)) or (low and high_at < 0):
-            raise BadInput("A string holds half of a surrogate pair.", code="invalid_unicode", status=400)
-        high_at = match.end() if 0xD800 <= code <= 0xDBFF else -1
-        if code == 0:
-            raise BadInput(
-                "A string holds the character NUL (\\u0000), which is not allowed.", code="nul_character"
-            )
-    if high_at >= 0:
-        raise BadInput("A string holds half of a surrogate pair.", code="invalid_unicode", status=400)
+def _not_json(message: str, body: bytes) -> BadInput:
+    """From msgspec's words to ours: the line and the column, and what is often the reason."""
+    plain = strict.with_numbers(body)
+    if plain is not body:
+        try:
+            _anything(plain)
+        except msgspec.ValidationError:
+            return strict.fault(plain)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    if body.startswith(b"\xef\xbb\xbf"):
+        told = "it begins with a byte order mark"
+    elif found := _AT.search(message):
+        before = body[: int(found[1]) - ("trailing characters" in message)]
+        column = len(before) - before.rfind(b"\n")
+        told = f"{message[: found.start()]} (line {before.count(10) + 1}, column {column})"
+    else:
+        told = message
+    return BadInput(f"The body is not JSON: {told}.", code="invalid_json", status=400)
 
 
 def _explain(message: str, type: Any) -> BadInput:
@@ -259,12 +283,12 @@ def _explain(message: str, type: Any) -> BadInput:
         field = f"{path}.{missing[1]}".removeprefix(".") if missing else path
         return BadInput(f"{field} is missing.", code="missing_field", field=field)
     given = f"{told[:1].lower()}{told[1:]}"
+    if _BOUND.search(told):
+        return BadInput(f"{path} is out of range: {given}.", code="out_of_range", field=path)
     # The rules are those of a job; other requests have fields of the same names and another meaning.
     rules = _RULES if type in (JobSpec, Many) else {}
     names = [name for name in re.split(r"[.\[\]]+", path) if name in rules and name != "jobs"]
     if not path:
         return BadInput(f"The body must be an object: {given}.", code="wrong_type")
-    code, rule = (
-        _RULES[names[0] if names else "jobs"] if names or (rules and path == "jobs") else ("wrong_type", path)
-    )
+    code, rule = rules.get(names[0] if names else path, ("wrong_type", path))
     return BadInput(f"{rule}: {given}.", code=code, field=path)
