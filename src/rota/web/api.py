@@ -55,9 +55,7 @@ ROUTES = (
     Route("POST", "/v1/queues/{name:path}/resume", "hand out jobs again", queues.resume),
     Route("DELETE", "/v1/queues/{name:path}/jobs", "delete what waits", queues.clear),
     Route("GET", "/v1/workers", "who is connected", workers.list_workers),
-    Route(
-        "POST", "/v1/workers/{worker:path}/drain", "ask a worker to finish and leave", workers.drain_worker
-    ),
+    Route("POST", "/v1/workers/{worker:path}/drain", "ask a worker to leave", workers.drain_worker),
     Route("GET", "/v1/stats", "counters", status.stats),
     Route("POST", "/v1/fetch", "jobs for a polling worker"),
     Route("POST", "/v1/finish", "reports of a polling worker"),

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rota.model.errors import BadInput, RotaError, Unauthorized
-from rota.web import wire
+from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
+from rota.web import target, wire
 from rota.web.auth import Gate
 
 log = logging.getLogger("rota.web")
@@ -52,8 +52,13 @@ class Call:
                 code="unsupported_media_type",
                 status=415,
             )
-        if self.header(b"content-encoding") not in (None, "identity"):
-            raise BadInput("Compressed bodies are not taken.", code="unsupported_encoding", status=415)
+        coding = self.header(b"content-encoding")
+        if coding is not None and coding.strip().lower() != "identity":
+            raise BadInput(
+                f"Compressed bodies are not taken: send it without Content-Encoding: {coding[:40]}.",
+                code="unsupported_encoding",
+                status=415,
+            )
         return await read(self._receive, self._max_body, self.header(b"content-length"))
 
     async def gone(self) -> None:
@@ -98,6 +103,7 @@ class Ring:
         if kind == "http":
             try:
                 self._gate.check(scope)
+                target.check(scope.get("raw_path") or b"", scope["query_string"])
                 hot = self._hot.get((scope["method"], scope["path"]))
                 if hot is None:
                     await self._through(scope, receive, send)
@@ -112,11 +118,21 @@ class Ring:
         elif kind == "websocket":
             try:
                 self._gate.check(scope)
+                target.check(scope.get("raw_path") or b"", scope["query_string"])
             except RotaError as error:
                 await receive()
                 await _refuse_socket(scope, send, error)
                 return
-            await self._app(scope, receive, send)
+
+            async def told(message: Message) -> None:
+                if message["type"] == "websocket.close" and not opened:
+                    await _refuse_socket(scope, send, NotFound("There is no WebSocket here."))
+                    return
+                opened.add(message["type"])
+                await send(message)
+
+            opened: set[str] = set()
+            await self._app(scope, receive, told)
 
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework answers its own faults before it hands them on: what is left is to log them."""
@@ -151,8 +167,8 @@ def _problem_headers(error: RotaError) -> tuple[tuple[bytes, bytes], ...]:
         return _PROBLEM, (b"www-authenticate", b"Bearer")
     if error.status == 503:
         return _PROBLEM, (b"retry-after", b"1")
-    if error.status == 413:
-        # What is left of the body is not read.
+    if error.status == 413 or error.code == "bad_framing":
+        # What is left of the body is not read, or nobody knows where it ends.
         return _PROBLEM, (b"connection", b"close")
     return (_PROBLEM,)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ PAGE = frozenset(
 )
 """The page of documentation: the same for everybody, and opened by browsers, which cannot send a token."""
 _OPEN = PROBES | PAGE
+_IN_URL = re.compile(rb"(?:^|&)(?:token|access_token|api_key|apikey|key|authorization)=", re.IGNORECASE)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -38,11 +40,17 @@ class Gate:
         given: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"host":
+                if host is not None:
+                    raise BadInput("There are two Host headers.", code="bad_host", status=400)
                 host = value.decode("latin-1")
             elif name == b"origin":
                 origin = value.decode("latin-1")
             elif name == b"authorization":
                 given.append(value)
+            elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+                # What is inside would count as it is, and the next server may see another end of it.
+                raise BadInput("Transfer-Encoding may only be chunked.", code="bad_framing", status=400)
+        _check_version(scope.get("http_version", "1.0"), host)
         if self._hosts is not None and host is not None and _name(host) not in self._hosts:
             # A page whose name was made to point here would otherwise count as our own.
             raise RotaError(
@@ -57,12 +65,25 @@ class Gate:
         if self._token is None or scope["path"] in _OPEN:
             return
         if not given:
+            if _IN_URL.search(scope["query_string"]):
+                raise BadInput(
+                    "A token does not go into the URL, where logs keep it: send Authorization: Bearer TOKEN.",
+                    code="credentials_in_url",
+                    status=400,
+                )
             raise Unauthorized("This server needs a token: send Authorization: Bearer TOKEN.")
         if len(given) > 1:
             raise BadInput("There are two Authorization headers.", code="ambiguous_credentials", status=400)
         scheme, _, token = given[0].partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
             raise Unauthorized("The token is not valid.", code="invalid_credentials")
+
+
+def _check_version(version: str, host: str | None) -> None:
+    if version not in ("1.1", "1.0"):
+        raise BadInput("This server speaks HTTP/1.1.", code="bad_framing", status=400)
+    if host is None and version == "1.1":
+        raise BadInput("There is no Host header.", code="bad_host", status=400)
 
 
 def _authority(origin: str) -> str | None:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from rota.core.service import BATCH, LOG_LINES, Service
 from rota.model.clock import to_text
-from rota.model.errors import Conflict
+from rota.model.errors import BadInput, Conflict
 from rota.model.job import ENDED, Job, Match, State
 from rota.web import wire
 from rota.web.answers import Json
@@ -40,15 +40,17 @@ CURSOR = Parameter("cursor", Text(), "the page after the one whose answer had th
 
 def match_of(asked: Asked) -> Match:
     """The filter that a request names with :data:`FILTERS`."""
-    states = asked["state"]
+    states, since, until = asked["state"], asked["since"], asked["until"]
+    if since is not None and until is not None and since > until:
+        raise BadInput("until must not be before since.", code="invalid_filter", field="until")
     return Match(
         states=None if states is None else tuple(State(name) for name in states),
         queue=asked["queue"],
         type=asked["type"],
         tag=asked["tag"],
         worker=asked["worker"],
-        since=asked["since"],
-        until=asked["until"],
+        since=since,
+        until=until,
         text=asked["q"],
         fingerprint=asked["fingerprint"],
     )
