@@ -162,6 +162,7 @@ def test_texts_of_the_environment_are_understood(key: str, text: str, value: obj
     assert shown == (list(value) if isinstance(value, tuple) else value)
 
 
+@pytest.mark.bad(115)
 @pytest.mark.parametrize(
     ("key", "text"),
     [
@@ -271,6 +272,7 @@ def test_no_file_makes_it_crash(tmp_path_factory: pytest.TempPathFactory, raw: b
 # --- all complaints at once ---
 
 
+@pytest.mark.bad(115)
 def test_all_complaints_come_at_once_each_with_key_and_place(sources: Sources) -> None:
     text = "listen: nowhere\nhandlers:\n  email:\n    port: 0\n    hots: x\nlease: 20\nlease: 30\n"
     env = {"ROTA_PROCESSES": "0", "ROTA_LOG_LEVL": "info", "ROTA_HANDLERS_EMAIL_HOST": "x"}
@@ -405,6 +407,7 @@ def test_secrets_show_nowhere(sources: Sources) -> None:
 # --- what no single value shows ---
 
 
+@pytest.mark.bad(119)
 @pytest.mark.parametrize(
     "listen", ["0.0.0.0:8080", "[::]:8080", "192.168.1.5:80", "rota.example.com:80", "[fe80::1]:1"]
 )

@@ -52,6 +52,7 @@ def test_rota_yaml_in_the_folder_is_read_unless_told_otherwise(alone: Cli) -> No
     assert slots(ROTA_CONFIG="other.yaml") == (5, "other.yaml:1")
 
 
+@pytest.mark.bad(115)
 @pytest.mark.parametrize("command", ["serve", "check"])
 def test_all_faults_at_once(alone: Cli, command: str) -> None:
     (alone.folder / "rota.yaml").write_text("slotz: 3\n")
@@ -64,12 +65,14 @@ def test_all_faults_at_once(alone: Cli, command: str) -> None:
     assert "did you mean slots?" in faults[0]
 
 
+@pytest.mark.bad(115)
 def test_faults_as_json(alone: Cli) -> None:
     ran = alone("check", "--listen", "nowhere", "--json")
     assert ran.status == 2
     assert ran.json["complaints"][0].startswith("listen (--listen): must be HOST:PORT")
 
 
+@pytest.mark.bad(116, 119)
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -96,6 +99,7 @@ def test_what_keeps_it_from_starting_is_told_in_sentences(
     assert "secret" not in ran.err
 
 
+@pytest.mark.bad(118)
 def test_a_port_that_is_taken(alone: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = "127.0.0.1:{1}".format(*taken.getsockname())
@@ -106,6 +110,7 @@ def test_a_port_that_is_taken(alone: Cli) -> None:
     )
 
 
+@pytest.mark.bad(116)
 def test_a_store_that_is_in_use(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         ran = Cli(tmp_path, server.url)("serve", "--listen", "127.0.0.1:0")
@@ -151,6 +156,7 @@ def test_a_signal_lets_running_jobs_finish(tmp_path: Path, number: int) -> None:
         assert (job["state"], job["attempt"]) == ("done", 1)
 
 
+@pytest.mark.bad(120)
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
         rota = Cli(tmp_path, server.url)

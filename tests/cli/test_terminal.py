@@ -107,6 +107,7 @@ def test_jobs_typed_by_hand(rota: Cli) -> None:
     assert "1 job stored" in ran.out
 
 
+@pytest.mark.bad(120)
 def test_ctrl_c_ends_without_a_trace(rota: Cli) -> None:
     terminal = rota.terminal("jobs", "watch", rota.put("x", queue="nobody"))
     terminal.until("pending")
@@ -127,6 +128,7 @@ def test_ctrl_c_while_waiting_names_the_job(rota: Cli) -> None:
     assert "Traceback" not in ran.out
 
 
+@pytest.mark.bad(120)
 @pytest.mark.parametrize(
     "command", [["check"], ["jobs", "list", "--all"], ["jobs", "list", "--all", "--json"]], ids=str
 )
@@ -142,6 +144,7 @@ def test_a_reader_that_leaves(rota: Cli, listed: str, command: list[str]) -> Non
     assert (process.returncode, err) == (141, b"")
 
 
+@pytest.mark.bad(120)
 def test_output_that_is_closed_or_full(rota: Cli, listed: str) -> None:
     with Path("/dev/full").open("wb") as full:
         process = rota.start("jobs", "list", stdout=full)
@@ -155,6 +158,7 @@ def test_output_that_is_closed_or_full(rota: Cli, listed: str) -> None:
     )
 
 
+@pytest.mark.bad(120)
 @pytest.mark.parametrize(
     "env", [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"PYTHONIOENCODING": "latin-1"}]
 )
@@ -169,6 +173,7 @@ def test_a_locale_without_the_letters(rota: Cli, env: dict[str, str]) -> None:
     assert rota.job(rota.id("says", '{"text": "☃"}', env=env))["payload"] == {"text": "☃"}
 
 
+@pytest.mark.bad(120)
 def test_no_standard_input(rota: Cli) -> None:
     shell = ["sh", "-c", f"{rota.command} queues clear none <&-"]
     done = subprocess.run(shell, env=rota.environment, cwd=rota.folder, check=False, capture_output=True)

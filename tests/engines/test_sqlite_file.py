@@ -43,6 +43,7 @@ async def test_a_relative_path_is_taken_from_the_working_folder(
     assert (tmp_path / "rota.db").exists()
 
 
+@pytest.mark.bad(116)
 async def test_a_store_has_one_server(tmp_path: Path) -> None:
     path = tmp_path / "rota.db"
     first = await open_engine(f"sqlite:///{path}")
@@ -86,6 +87,7 @@ async def test_a_failed_opening_leaves_no_lock(tmp_path: Path) -> None:
     await engine.close()
 
 
+@pytest.mark.bad(116)
 @pytest.mark.parametrize(
     "content", [b"not a database at all" * 100, b"\x00" * 5000, b"SQLite format 3\x00" + b"x" * 5000]
 )
@@ -96,6 +98,7 @@ async def test_another_kind_of_file_is_refused_and_not_touched(tmp_path: Path, c
     assert path.read_bytes() == content
 
 
+@pytest.mark.bad(116)
 async def test_another_programs_database_is_refused_and_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "theirs.db"
     db = apsw.Connection(str(path))
@@ -106,6 +109,7 @@ async def test_another_programs_database_is_refused_and_not_touched(tmp_path: Pa
     assert digest(path) == before
 
 
+@pytest.mark.bad(116)
 async def test_a_newer_store_is_refused_and_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "rota.db"
     engine = await open_engine(f"sqlite:///{path}")
@@ -118,10 +122,12 @@ async def test_a_newer_store_is_refused_and_not_touched(tmp_path: Path) -> None:
     assert digest(path) == before
 
 
+@pytest.mark.bad(116)
 async def test_a_folder_is_no_store(tmp_path: Path) -> None:
     await refusal(tmp_path)
 
 
+@pytest.mark.bad(116)
 async def test_a_place_that_cannot_be_written_is_refused() -> None:
     await refusal("/proc/nowhere/rota.db")
 

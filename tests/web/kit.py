@@ -13,6 +13,7 @@ import httpx2
 import uvicorn
 import websockets
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 
 from rota import app
@@ -49,6 +50,8 @@ async def described(answer: httpx2.Response) -> None:
 
 class Site:
     """A running server, its service, and a client with its token. ``ours`` False: any answer will do."""
+
+    server_state: ServerState
 
     def __init__(self, service: Service, port: int, token: str | None, ours: bool = True) -> None:
         self.service = service
@@ -284,6 +287,7 @@ async def serving(
     upkeeping = asyncio.ensure_future(upkeep.run(service)) if timers else None
     token = None if settings.token is None else settings.token.reveal()
     site = Site(service, listener.getsockname()[1], token, application is None)
+    site.server_state = server.server_state
     try:
         yield site
     finally:

@@ -123,7 +123,8 @@ async def test_the_worker_socket_needs_the_token_before_the_upgrade(store: str) 
 async def test_a_token_in_the_address_is_none(store: str) -> None:
     async with serving(store, LOCKED) as site:
         answer = await head(site, f"Host: 127.0.0.1:{site.port}", path=f"/v1/stats?token={TOKEN}")
-        problem(answer, 401, "missing_credentials")  # type: ignore[arg-type]
+        problem(answer, 400, "credentials_in_url")  # type: ignore[arg-type]
+        assert TOKEN not in str(answer.content)  # type: ignore[attr-defined]
 
 
 # origins

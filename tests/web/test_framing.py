@@ -135,7 +135,6 @@ async def test_the_worker_socket_wants_a_websocket(site: Site) -> None:
         "//v1/jobs",
         "/v1/jobs/a/b",
         "/v1/fetch/",
-        "/%00",
     ],
 )
 async def test_paths_that_are_not_there(site: Site, path: str) -> None:
@@ -143,7 +142,7 @@ async def test_paths_that_are_not_there(site: Site, path: str) -> None:
         problem(await site.http.request(method, site.url + path, content=b""), 404, "not_found")
 
 
-@pytest.mark.parametrize("id", [NOBODY, "x", "%00", "%2e%2e", "%ff", "' OR 1=1 --", "x" * 3000])
+@pytest.mark.parametrize("id", [NOBODY, "x", "%2e%2e", "%C3%A4", "' OR 1=1 --", "x" * 3000])
 async def test_jobs_that_are_not_there(site: Site, id: str) -> None:
     for method, path in (
         ("GET", ""),

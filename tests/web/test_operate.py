@@ -69,7 +69,7 @@ async def test_clear_says_how_many(site: Site) -> None:
     assert (answer.status_code, answer.json()) == (200, {"deleted": 4})
 
 
-@pytest.mark.parametrize("name", ["%20", "*", "a%20b", "..", "%00", "x" * 201, "%ff"])
+@pytest.mark.parametrize("name", ["%20", "*", "a%20b", "..", "%C2%A0", "x" * 201])
 async def test_impossible_queues(site: Site, name: str) -> None:
     for method, path in (("POST", "pause"), ("POST", "resume"), ("DELETE", "jobs")):
         # As written: a client would take ".." for a step up.

@@ -23,8 +23,8 @@ BODIES: dict[str, tuple[bytes, int, str, str | None]] = {
     "two values": (b'{"type": "t"}{"type": "t"}', 400, "invalid_json", None),
     "byte order mark": (b'\xef\xbb\xbf{"type": "t"}', 400, "invalid_json", None),
     "single quotes": (b"{'type': 't'}", 400, "invalid_json", None),
-    "NaN": (b'{"type": "t", "payload": NaN}', 400, "invalid_json", None),
-    "Infinity": (b'{"type": "t", "payload": [1, -Infinity]}', 400, "invalid_json", None),
+    "NaN": (b'{"type": "t", "payload": NaN}', 400, "non_finite_number", "payload"),
+    "Infinity": (b'{"type": "t", "payload": [1, -Infinity]}', 400, "non_finite_number", "payload[1]"),
     "leading zero": (b'{"type": "t", "payload": 01}', 400, "invalid_json", None),
     "raw control character": (b'{"type": "t", "payload": "a\nb"}', 400, "invalid_json", None),
     "raw NUL": (b'{"type": "t", "payload": "a\x00b"}', 400, "invalid_json", None),
@@ -33,12 +33,12 @@ BODIES: dict[str, tuple[bytes, int, str, str | None]] = {
     "latin-1": ('{"type": "t", "payload": "ä"}'.encode("latin-1"), 400, "invalid_utf8", None),
     "overlong UTF-8": (b'{"type": "t", "payload": "\xc0\xaf"}', 400, "invalid_utf8", None),
     "surrogate in UTF-8": (b'{"type": "t", "payload": "\xed\xa0\x80"}', 400, "invalid_utf8", None),
-    "NUL": (b'{"type": "t", "payload": {"a": ["x\\u0000"]}}', 422, "nul_character", None),
-    "NUL in a key": (b'{"type": "t", "payload": {"\\u0000": 1}}', 422, "nul_character", None),
-    "high surrogate": (b'{"type": "t", "payload": "\\ud800"}', 400, "invalid_unicode", None),
-    "low surrogate": (b'{"type": "t", "payload": "\\udc00"}', 400, "invalid_unicode", None),
-    "reversed pair": (b'{"type": "t", "payload": "\\udc00\\ud800"}', 400, "invalid_unicode", None),
-    "torn pair": (b'{"type": "t", "payload": "\\ud800-\\udc00"}', 400, "invalid_unicode", None),
+    "NUL": (b'{"type": "t", "payload": {"a": ["x\\u0000"]}}', 422, "nul_character", "payload.a[0]"),
+    "NUL in a key": (b'{"type": "t", "payload": {"\\u0000": 1}}', 422, "nul_character", "payload"),
+    "high surrogate": (b'{"type": "t", "payload": "\\ud800"}', 400, "invalid_unicode", "payload"),
+    "low surrogate": (b'{"type": "t", "payload": "\\udc00"}', 400, "invalid_unicode", "payload"),
+    "reversed pair": (b'{"type": "t", "payload": "\\udc00\\ud800"}', 400, "invalid_unicode", "payload"),
+    "torn pair": (b'{"type": "t", "payload": "\\ud800-\\udc00"}', 400, "invalid_unicode", "payload"),
     "nested lists": (PAYLOAD % (b"[" * DEEP + b"]" * DEEP), 400, "too_deep", None),
     "nested objects": (PAYLOAD % (b'{"a":' * DEEP + b"1" + b"}" * DEEP), 400, "too_deep", None),
     "null": (b"null", 422, "wrong_type", None),
@@ -187,8 +187,8 @@ async def test_a_polling_workers_requests_are_checked_alike(site: Site, path: st
     problem(await site.send(b"{", path), 400, "invalid_json")
     problem(await site.send(b"[]", path), 422, "wrong_type")
     problem(await site.send(b'{"worker": "\xff"}', path), 400, "invalid_utf8")
-    problem(await site.send(b'{"worker": "\\u0000"}', path), 422, "nul_character")
-    problem(await site.send(b'{"worker": "\\ud800"}', path), 400, "invalid_unicode")
+    problem(await site.send(b'{"worker": "\\u0000"}', path), 422, "nul_character", "worker")
+    problem(await site.send(b'{"worker": "\\ud800"}', path), 400, "invalid_unicode", "worker")
     deep = b'{"worker": "w", "outcomes": [{"id": "a", "lease": 1, "result": ' + b"[" * 100_000
     answer = await site.send(deep, path)
     assert (answer.status_code, answer.json()["code"]) in ((400, "too_deep"), (422, "unknown_field"))

@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from rota.core.service import Service
 from rota.model.spec import JobSpec
-from rota.web.live import WorkerSocket
+from rota.web.live import Bounds, WorkerSocket
 from tests.core.kit import asked
 from tests.web.kit import NOBODY, Json, Site, lease, serving, until
 
@@ -21,7 +21,7 @@ HELLO = {"op": "hello", "worker": "w1", "queues": ["default"], "slots": 1}
 
 async def test_no_hello_in_time(store: str) -> None:
     def impatient(service: Service) -> WorkerSocket:
-        return WorkerSocket(service, hello_seconds=0.1)
+        return WorkerSocket(service, Bounds(hello_seconds=0.1))
 
     async with serving(store, application=impatient) as site, site.socket() as worker:
         assert await worker.closed() == 4401
@@ -32,7 +32,7 @@ async def test_no_hello_in_time(store: str) -> None:
 
 async def test_after_the_hello_there_is_no_hurry(store: str) -> None:
     def impatient(service: Service) -> WorkerSocket:
-        return WorkerSocket(service, hello_seconds=0.1)
+        return WorkerSocket(service, Bounds(hello_seconds=0.1))
 
     async with serving(store, application=impatient) as site, site.worker() as worker:
         with pytest.raises(TimeoutError):
@@ -107,8 +107,8 @@ FAULTS: list[tuple[str | bytes, str, str | None]] = [
         "wrong_type",
         "outcomes[0].end",
     ),
-    ('{"op": "log", "lines": [{"id": "x", "text": "\\u0000"}]}', "nul_character", None),
-    ('{"op": "log", "lines": [{"id": "x", "text": "\\ud800"}]}', "invalid_unicode", None),
+    ('{"op": "log", "lines": [{"id": "x", "text": "\\u0000"}]}', "nul_character", "lines[0].text"),
+    ('{"op": "log", "lines": [{"id": "x", "text": "\\ud800"}]}', "invalid_unicode", "lines[0].text"),
     ('{"op": "finish", "outcomes": [{"id": "x", "lease": 1, "result": ' + "[" * 100_000, "too_deep", None),
     ('{"op": "log", "lines": [{"id": "x", "text": "a", "level": "loud"}]}', "invalid_level", "level"),
     ('{"op": "beat", "progress": [{"id": "x", "lease": 1, "value": 2}]}', "invalid_progress", "value"),
@@ -173,7 +173,7 @@ async def test_a_worker_that_never_reads_is_dropped(store: str) -> None:
     """Its answers pile up; the server keeps a bounded number of them, then lets go of it and of its jobs."""
 
     def strict(service: Service) -> WorkerSocket:
-        return WorkerSocket(service, max_waiting=20)
+        return WorkerSocket(service, Bounds(max_waiting=20))
 
     small = socket.socket()
     small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
