@@ -92,6 +92,7 @@ async def serve(settings: Settings) -> int:
             server.should_exit = True
             await web
             timers.cancel()
+        await service.series.stop()
     except ExceptionGroup as errors:
         if (unusable := errors.subgroup(supervise.Unusable)) is not None:
             raise BadConfig([f"work: {unusable.exceptions[0]} cannot be run; see above."]) from None

@@ -16,6 +16,7 @@ from rota.core.events import Event, moved, stored
 from rota.core.explain import in_short
 from rota.core.gather import Gather
 from rota.core.reports import Rules
+from rota.core.series import Series
 from rota.core.workers import Workers
 from rota.engines.base import Engine
 from rota.model.clock import SECOND, Clock, SystemClock
@@ -61,6 +62,7 @@ class Service:
         self.bus = Bus()
         self.dispatch = Dispatch(engine, self.clock, self.rules.lease)
         self.workers = Workers(engine, self.dispatch, self.bus, self.clock, self.rules)
+        self.series = Series(engine, self.clock, self.workers.meter)
         self.started_at = self.clock.now()
         self._enqueue: Gather[Request, list[Kept]] = Gather(self._write)
         self._due = asyncio.Event()

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from rota.core.reports import running_of
+from rota.core.series import FINE
 from rota.core.service import BATCH, Service
 from rota.core.workers import INSIDE
 from rota.model import policy
@@ -33,6 +34,7 @@ async def run(service: Service) -> None:
         group.create_task(_each(lambda: expire(service), 1))
         group.create_task(_each(lambda: prune(service), 5))
         group.create_task(_each(lambda: tidy(service), 5))
+        group.create_task(_each(lambda: keep_figures(service), 0))
         group.create_task(_each(lambda: look_at_the_clock(service), 0))
 
 
@@ -140,6 +142,13 @@ async def tidy(service: Service) -> None:
     """Forget silent pollers; ask again for everybody with free slots, should a hint have been lost."""
     service.workers.forget_silent(service.clock.now())
     service.dispatch.wake({row.queue for row in await service.engine.count() if row.state is State.PENDING})
+
+
+async def keep_figures(service: Service) -> None:
+    """What happened in an interval is written when it is over."""
+    left = (service.series.next_at() - service.clock.now()) / SECOND
+    await asyncio.sleep(min(max(left, 0.0), FINE / SECOND))
+    await service.series.tick()
 
 
 async def look_at_the_clock(service: Service) -> None:

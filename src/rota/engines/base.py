@@ -164,8 +164,12 @@ class Engine(Protocol):
         """
         ...
 
-    async def notes(self, kind: str) -> list[Note]:
-        """All documents of a kind."""
+    async def notes(
+        self, kind: str, since: str = "", until: str | None = None, limit: int | None = None
+    ) -> list[Note]:
+        """Documents of a kind in the order of their keys' bytes: all of them, or up to ``limit`` from the
+        key ``since`` to before the key ``until``.
+        """
         ...
 
     async def next_due(self) -> int | None:

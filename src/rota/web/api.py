@@ -14,7 +14,7 @@ from starlette.routing import WebSocketRoute, compile_path
 
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
-from rota.web import bulk, docs, events, explain, failures, jobs, queues, status, wire, workers
+from rota.web import bulk, docs, events, explain, failures, jobs, queues, stats, status, wire, workers
 from rota.web.answers import PROBLEM, fault, problem
 from rota.web.asgi import Ring
 from rota.web.auth import Gate
@@ -56,7 +56,7 @@ ROUTES = (
     Route("DELETE", "/v1/queues/{name:path}/jobs", "delete what waits", queues.clear),
     Route("GET", "/v1/workers", "who is connected", workers.list_workers),
     Route("POST", "/v1/workers/{worker:path}/drain", "ask a worker to leave", workers.drain_worker),
-    Route("GET", "/v1/stats", "counters", status.stats),
+    Route("GET", "/v1/stats", "counters, or figures over time", stats.get_stats),
     Route("POST", "/v1/fetch", "jobs for a polling worker"),
     Route("POST", "/v1/finish", "reports of a polling worker"),
     Route("POST", "/v1/beat", "signs of life of a polling worker"),

@@ -1,39 +1,14 @@
-"""How the server is: counters, figures, probes."""
+"""How the server is: metrics and probes."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rota import __version__
 from rota.core.service import Service
-from rota.model.clock import SECOND
 from rota.model.errors import Unavailable
-from rota.model.job import State
 from rota.web.answers import Json
 from rota.web.parameters import Asked, takes
-
-
-@takes()
-async def stats(service: Service, request: Request, asked: Asked) -> Response:
-    """Jobs by state as they are in the store; everything else since this server started."""
-    states = dict.fromkeys(State, 0)
-    for row in await service.engine.count():
-        states[row.state] += row.jobs
-    roster, meter = service.workers.roster.values(), service.workers.meter
-    return Json(
-        {
-            "version": __version__,
-            "uptime": (service.clock.now() - service.started_at) / SECOND,
-            "states": states,
-            "enqueued": meter.enqueued.total(),
-            "started": service.dispatch.started,
-            "finished": meter.totals(),
-            "workers": len(roster),
-            "slots": sum(worker.slots for worker in roster),
-            "running": sum(len(worker.taken) for worker in roster),
-        }
-    )
 
 
 @takes()

@@ -114,8 +114,12 @@ class SqliteEngine:
             waiting = {queue: [type for type in here if type in wanted] for queue, here in waiting.items()}
         return await self._store.read(lambda db: read.ahead(db, asked, waiting, now, limit))
 
-    async def notes(self, kind: str) -> list[Note]:
-        return self._store.near(lambda db: read.notes(db, kind))
+    async def notes(
+        self, kind: str, since: str = "", until: str | None = None, limit: int | None = None
+    ) -> list[Note]:
+        if not since and until is None and limit is None:
+            return self._store.near(lambda db: read.notes(db, kind))
+        return await self._store.read(lambda db: read.some_notes(db, kind, since, until, limit))
 
     async def next_due(self) -> int | None:
         return self._store.near(read.next_due)

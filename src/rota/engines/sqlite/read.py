@@ -91,6 +91,14 @@ def notes(db: apsw.Connection, kind: str) -> list[Note]:
     return [Note(*row) for row in run(db, _NOTES["read"], (kind,))]
 
 
+def some_notes(
+    db: apsw.Connection, kind: str, since: str, until: str | None, limit: int | None
+) -> list[Note]:
+    return [
+        Note(*row) for row in run(db, _NOTES["range"], (kind, since, until, -1 if limit is None else limit))
+    ]
+
+
 def next_due(db: apsw.Connection) -> int | None:
     got = run(db, _PROMOTE["next"])
     return got[0][0] if got else None

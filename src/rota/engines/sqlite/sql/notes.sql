@@ -6,3 +6,6 @@ DELETE FROM notes WHERE kind = ? AND key = ?;
 
 -- read
 SELECT kind, key, body FROM notes WHERE kind = ? ORDER BY key;
+
+-- range
+SELECT kind, key, body FROM notes WHERE kind = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key LIMIT ?4;
