@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from rota.sdk.control import JobStopped as JobStopped
     from rota.sdk.control import Retry as Retry
     from rota.sdk.control import Snooze as Snooze
+    from rota.sdk.events import Event as Event
     from rota.sdk.handle import Handle as Handle
     from rota.sdk.options import job as job
     from rota.sdk.tasks import Task as Task
@@ -88,6 +89,7 @@ _HOMES = {
     "rota.sdk.client": "AsyncClient Client",
     "rota.sdk.context": "Context current",
     "rota.sdk.control": "Fail JobStopped Retry Snooze",
+    "rota.sdk.events": "Event",
     "rota.sdk.handle": "Handle",
     "rota.sdk.options": "job",
     "rota.sdk.tasks": "Task",

@@ -17,7 +17,7 @@ def put(server: Server, jobs: int) -> None:
 
 
 def figures(server: Server) -> dict[str, Any]:
-    query = {"resolution": "5s", "last": 600, "queue": "kept"}
+    query: dict[str, str | int] = {"resolution": "5s", "last": 600, "queue": "kept"}
     answer: dict[str, Any] = httpx2.get(server.url + "/v1/stats", params=query).raise_for_status().json()
     return answer
 

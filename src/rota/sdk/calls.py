@@ -204,8 +204,11 @@ def drain_worker(worker: str) -> Call[WorkerInfo]:
     return Call("POST", f"/v1/workers/{quote(worker, safe='')}/drain", _reader(WorkerInfo))
 
 
-def stats() -> Call[dict[str, Any]]:
-    return Call("GET", "/v1/stats", _reader(dict[str, Any]))
+def stats(**wish: Any) -> Call[dict[str, Any]]:
+    for name in ("since", "until"):
+        if wish.get(name) is not None:
+            wish[name] = as_time(name, wish[name])
+    return Call("GET", "/v1/stats" + _query(wish), _reader(dict[str, Any]))
 
 
 def health() -> Call[dict[str, Any]]:

@@ -33,6 +33,7 @@ from rota.sdk.answers import (
 )
 from rota.sdk.bulk import BulkWork
 from rota.sdk.calls import Call, Filters, Which
+from rota.sdk.events import Event, follow, follow_async
 from rota.sdk.standin import stand_ins
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
 
@@ -207,9 +208,19 @@ class Client:
         """Ask a worker to finish what it has and leave."""
         return self.send(calls.drain_worker(worker))
 
-    def stats(self) -> dict[str, Any]:
-        """Counters of the server."""
-        return self.send(calls.stats())
+    def stats(self, **wish: Any) -> dict[str, Any]:
+        """Counters of the server; with parameters (``resolution="5s"``, ``last=600``, ``group="queue"``,
+        see docs/api.md) figures over time.
+        """
+        return self.send(calls.stats(**wish))
+
+    def events(self, topics: Iterable[str] = ("*",), after: str | None = None) -> Iterator[Event]:
+        """Events as they happen, for ever; topics are ``*``, ``queue:NAME`` and ``job:ID``.
+
+        ``after`` is the ``cursor`` of an earlier event. A connection that breaks is made again;
+        :mod:`rota.sdk.events` says how that is told.
+        """
+        return follow(self._http, self._transport, topics, after)
 
     def health(self) -> dict[str, Any]:
         """How the server is."""
@@ -405,9 +416,13 @@ class AsyncClient:
         """As :meth:`Client.drain_worker`."""
         return await self.send(calls.drain_worker(worker))
 
-    async def stats(self) -> dict[str, Any]:
+    async def stats(self, **wish: Any) -> dict[str, Any]:
         """As :meth:`Client.stats`."""
-        return await self.send(calls.stats())
+        return await self.send(calls.stats(**wish))
+
+    def events(self, topics: Iterable[str] = ("*",), after: str | None = None) -> AsyncIterator[Event]:
+        """As :meth:`Client.events`."""
+        return follow_async(self._http, self._transport, topics, after)
 
     async def health(self) -> dict[str, Any]:
         """As :meth:`Client.health`."""
