@@ -45,6 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "failures": Entry("rota.commands.failures:failures", "List failed jobs by what they failed of."),
         "queues": Entry("rota.commands.queues:queues", "List, pause, resume and clear queues."),
         "workers": Entry("rota.commands.queues:workers", "List and drain workers."),
+        "top": Entry("rota.commands.top:top", "A live page of queues, workers and failures."),
     },
 }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import threading
 from pathlib import Path
 
 import httpx2
@@ -166,15 +168,21 @@ def test_run_now(rota: Cli) -> None:
 
 
 def test_watch_follows_states_progress_and_lines(rota: Cli) -> None:
-    id = rota.put("nap", '{"seconds": 0.7}')
-    ran = rota("jobs", "watch", id)
-    words = [line.split()[1] for line in ran.out.splitlines()[:-1]]
-    assert ran.status == 0
-    assert [word for word in words if word != "pending"] == ["running", "info", "progress", "warning", "done"]
-    assert "attempt 1 of 10" in ran.out
-    assert "50% half asleep" in ran.out
-    assert ran.out.index("lying down") < ran.out.index("getting up")
-    assert ran.out.splitlines()[-1] == '"rested"'
+    id = rota.put("nap", '{"seconds": 0}', delay=3600)
+    process = rota.start("jobs", "watch", id)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    assert first.split()[1:3] == [b"scheduled", b"due"]
+    httpx2.post(f"{rota.url}/v1/jobs/{id}/run-now").raise_for_status()
+    out = process.communicate(timeout=20)[0].decode()
+    assert process.returncode == 0
+    words = [line.split()[1] for line in out.splitlines()[:-1] if " pending " not in line]
+    assert sorted(words) == sorted(["running", "info", "progress", "warning", "done"]), "each of them once"
+    assert (words[0], words[-1]) == ("running", "done")
+    assert "attempt 1 of 10" in out
+    assert "50% half asleep" in out
+    assert out.index("lying down") < out.index("getting up")
+    assert out.splitlines()[-1] == '"rested"'
 
 
 def test_watch_of_a_failure(rota: Cli) -> None:
@@ -189,7 +197,86 @@ def test_watch_gives_up_in_time(rota: Cli) -> None:
     ran = rota("jobs", "watch", id, "--timeout", "300ms")
     assert ran.status == 3
     assert "No worker serves the queue unserved" in ran.out
-    assert rota("jobs", "watch", id, "--timeout", "100ms", "--json").json["state"] == "pending"
+    assert rota("jobs", "watch", id, "--timeout", "100ms", "--json").json["job"]["state"] == "pending"
+
+
+def test_watch_of_a_retry(rota: Cli) -> None:
+    id = rota.put(
+        "breaks", '{"text": "torn"}', delay=3600, max_attempts=2, retry={"kind": "fixed", "delay": 0.5}
+    )
+    process = rota.start("jobs", "watch", id)
+    assert process.stdout is not None
+    process.stdout.readline()
+    httpx2.post(f"{rota.url}/v1/jobs/{id}/run-now").raise_for_status()
+    out = process.communicate(timeout=20)[0].decode()
+    assert process.returncode == 1
+    words = [line.split()[1] for line in out.splitlines() if line[8:9] == "Z"]
+    assert [word for word in words if word != "pending"] == ["running", "scheduled", "running", "failed"]
+    assert "attempt 2 of 2" in out
+    assert "torn" in out
+
+
+def test_watch_of_several(rota: Cli) -> None:
+    good, bad = (rota.put(type, '{"text": "x"}', delay=3600) for type in ("says", "fails"))
+    process = rota.start("jobs", "watch", good, bad)
+    assert process.stdout is not None
+    for _ in range(2):
+        assert b"scheduled" in process.stdout.readline()
+    for id in (good, bad):
+        httpx2.post(f"{rota.url}/v1/jobs/{id}/run-now").raise_for_status()
+    out = process.communicate(timeout=20)[0].decode()
+    assert process.returncode == 1, "one of them failed"
+    assert re.search(f"Z  {good}  done", out)
+    assert re.search(f"Z  {bad}  failed", out)
+    assert rota("jobs", "watch", good, rota.end("says", '{"text": "y"}')).status == 0
+
+
+def test_watch_as_json_lines(rota: Cli) -> None:
+    id = rota.put("nap", '{"seconds": 0}', delay=3600)
+    process = rota.start("jobs", "watch", id, "--json")
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    assert (first["event"], first["job"]["state"]) == ("job", "scheduled")
+    httpx2.post(f"{rota.url}/v1/jobs/{id}/run-now").raise_for_status()
+    told = [json.loads(line) for line in process.communicate(timeout=20)[0].splitlines()]
+    assert process.returncode == 0
+    assert [one["text"] for one in told if one["event"] == "log"] == ["lying down", "getting up"]
+    assert [one["attempt"] for one in told if one["event"] == "started"] == [1]
+    assert (told[-1]["event"], told[-1]["job"]["state"], told[-1]["job"]["result"]) == (
+        "job",
+        "done",
+        "rested",
+    )
+
+
+def test_watch_of_a_queue_and_a_type(rota: Cli) -> None:
+    process = rota.start("jobs", "watch", "--queue", "watched", "--type", "b", "--json")
+    assert process.stdout is not None
+    ready = threading.Event()
+
+    def knock() -> None:
+        # Nothing says that the watch has begun but that it tells of something.
+        while not ready.wait(0.1):
+            rota.put("b", queue="watched")
+
+    knocking = threading.Thread(target=knock)
+    knocking.start()
+    first = json.loads(process.stdout.readline())
+    ready.set()
+    knocking.join()
+    assert (first["event"], first["type"], first["queue"]) == ("enqueued", "b", "watched")
+    rota.put("a", queue="watched")
+    rota.put("b", queue="elsewhere")
+    last = rota.put("b", queue="watched")
+    seen: list[dict] = []
+    while not seen or seen[-1]["id"] != last:
+        seen.append(json.loads(process.stdout.readline()))
+    assert {(one["type"], one["queue"]) for one in seen} == {("b", "watched")}
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (130, b"")
+    assert rota("jobs", "watch", "--queue", "watched", "--timeout", "1ms").status == 0
+    assert rota("jobs", "watch", last, "--queue", "watched").status == 2
 
 
 def test_watch_interrupted(rota: Cli) -> None:
@@ -225,7 +312,8 @@ def test_logs(rota: Cli) -> None:
 
 
 def test_logs_follow(rota: Cli) -> None:
-    ran = rota("jobs", "logs", "--follow", rota.put("nap", '{"seconds": 0.5}'))
+    id = rota.put("nap", '{"seconds": 2}')
+    ran = rota("jobs", "logs", "--follow", id)
     assert ran.status == 0
     assert [line.split()[1] for line in ran.out.splitlines()] == ["info", "warning"]
 

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from rota.sdk.calls import Answer, Call
-    from rota.sdk.client import Client
+    from rota.sdk.client import AsyncClient, Client
 
     _Seconds = click.ParamType[float]
     _Text = click.ParamType[str]
@@ -86,6 +86,13 @@ def connect(retries: int = 2) -> Client:
     from rota.sdk.client import Client
 
     return Client(given_url(), given_token(), retries=retries)
+
+
+def connect_async(retries: int = 2) -> AsyncClient:
+    """The same, awaited."""
+    from rota.sdk.client import AsyncClient
+
+    return AsyncClient(given_url(), given_token(), retries=retries)
 
 
 def raw(call: Call[Any]) -> Call[bytes]:
@@ -167,7 +174,7 @@ class Moment(_Text):
         return str(value)
 
 
-def _whole(ctx: click.Context, parameter: click.Parameter, value: T) -> T:
+def whole(ctx: click.Context, parameter: click.Parameter, value: T) -> T:
     """Callback for arguments that are ids: refuses what would make another path of the URL."""
     for id in [value] if isinstance(value, str) else value if isinstance(value, Iterable) else ():
         if id in ("", ".", ".."):
@@ -200,7 +207,7 @@ def _read_token(name: str) -> str:
     return token
 
 
-one_id = click.argument("id", callback=_whole)
-many_ids = click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=_whole)
-some_ids = click.argument("ids", metavar="[ID...]", nargs=-1, callback=_whole)
+one_id = click.argument("id", callback=whole)
+many_ids = click.argument("ids", metavar="ID...", nargs=-1, required=True, callback=whole)
+some_ids = click.argument("ids", metavar="[ID...]", nargs=-1, callback=whole)
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")

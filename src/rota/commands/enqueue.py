@@ -149,7 +149,7 @@ def _store_and_wait(spec: JobSpec, wait: float) -> None:
             try:
                 if sys.stderr is not None and sys.stderr.isatty():
                     output.note(f"{job.id} is {job.state}; waiting for its end.")
-                job = follow.until_ended(client, job.id, max(0.0, end - time.monotonic()), None)
+                job = follow.until_ended(client, job.id, max(0.0, end - time.monotonic()))
             except KeyboardInterrupt:
                 output.note(f"\nThe job goes on; 'rota jobs watch {job.id}' follows it.")
                 raise click.exceptions.Exit(INTERRUPTED) from None

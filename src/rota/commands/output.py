@@ -91,11 +91,19 @@ def document(body: bytes) -> None:
     """A JSON document: indented on a terminal, in one line elsewhere."""
     import msgspec
 
-    text = msgspec.json.format(body, indent=2 if terminal() else -1).decode()
+    _json_text(msgspec.json.format(body, indent=2 if terminal() else -1).decode())
+
+
+def _json_text(text: str) -> None:
     ascii_only = sys.stdout is not None and not sys.stdout.encoding.lower().startswith("utf")
     unsafe = "[^\x00-\x7e]" if ascii_only else _UNSAFE.pattern.replace("\x00-\x1f", "")
     # Such characters can only be inside strings, where an escape means the same.
     say(re.sub(unsafe, lambda found: json.dumps(found[0])[1:-1] if found[0] != "\x7f" else "\\u007f", text))
+
+
+def line(body: bytes) -> None:
+    """A JSON document in one line, also on a terminal."""
+    _json_text(body.decode())
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]]) -> None:
