@@ -95,7 +95,13 @@ class Cli:
     def __init__(self, folder: Path, url: str, **env: str | None) -> None:
         self.folder = folder
         self.url = url
-        self.env: dict[str, str | None] = {"ROTA_URL": url, "NO_COLOR": None, "COLUMNS": None, **env}
+        self.env: dict[str, str | None] = {
+            "ROTA_URL": url,
+            "NO_COLOR": None,
+            "COLUMNS": None,
+            "LINES": None,
+            **env,
+        }
 
     def __call__(
         self, *arguments: str | bytes, stdin: str | bytes = "", env: Mapping[str, str | None] | None = None

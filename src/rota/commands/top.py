@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from rota.commands.top_source import Figures, Source
     from rota.sdk.client import AsyncClient
 
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|.)?")
+"""What arrows and their like send."""
 SORTS = ("busy", "pending", "oldest", "failed", "name")
 
 
@@ -125,7 +128,9 @@ class _Page:
         )
         reading = asyncio.create_task(self._read(interval))
         # Drawn only when something changed, and here: no thread, no timer.
-        live = Live(console=console, screen=True, auto_refresh=False, transient=True)
+        live = Live(
+            console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         try:
             with live:
                 while not self._ended.done():
@@ -189,10 +194,8 @@ def _keys(page: _Page) -> Iterator[None]:
             typed = b""
         if not typed:
             page.end(0)
-        # Arrows and their like come as an escape with more behind it.
-        elif not typed.startswith(b"\x1b"):
-            for key in typed.decode("utf-8", "ignore"):
-                page.key(key)
+        for key in _ESCAPES.sub("", typed.decode("utf-8", "ignore")):
+            page.key(key)
 
     tty.setcbreak(number)
     loop.add_reader(number, pressed)

@@ -1,4 +1,4 @@
-"""The page of ``rota top``: figures in, lines out; what does not fit is left out, the least important first."""
+"""The page of ``rota top``: figures in, lines out; what does not fit goes, the least important first."""
 
 from __future__ import annotations
 
@@ -112,8 +112,6 @@ def _head(figures: Figures, view: View, url: str, width: int) -> list[Text]:
     stats = figures.stats
     rates, states = stats.get("rates", {}), stats["states"]
     first = Text()
-    first.append(f"rota {output.inert(str(stats['version']))}", "bold")
-    first.append(f"  {output.inert(url)}  up {output.span(stats['uptime'])}  ")
     if figures.away is not None:
         first.append(f" {output.inert(figures.away)} ", "bold white on red")
     elif view.held:
@@ -121,18 +119,21 @@ def _head(figures: Figures, view: View, url: str, width: int) -> list[Text]:
     else:
         dot = "●" if _unicode() else "*"
         first.append(f"{dot} live" if figures.live else dot, "green")
+    first.append(f"  rota {output.inert(str(stats['version']))}", "bold")
+    first.append(f"  up {output.span(stats['uptime'])}  {output.inert(url)}")
     clock = f"{datetime.now(UTC):%H:%M:%S}Z"
     if output.terminal() and width - first.cell_len > len(clock) + 2:
         first.append(" " * (width - first.cell_len - len(clock)) + clock, "dim")
     second = Text("per second  ", "dim")
-    for name, word in (("enqueued", "in"), ("started", "started"), ("done", "done"), ("failed", "failed")):
+    for name, word in (("enqueued", "in"), ("done", "done"), ("failed", "failed"), ("requeued", "again")):
         rate = rates.get(name, 0.0)
         second.append(f"{word} ")
         second.append(rate_text(rate), "bold red" if name == "failed" and rate else "bold")
         second.append("   ")
     second.append(curve(figures.curve, 60), "cyan")
     third = Text("jobs        ", "dim")
-    for state, count in states.items():
+    for state in ("pending", "running", "failed", "scheduled", "done", "cancelled"):
+        count = states[state]
         third.append(f"{state} ")
         third.append(f"{count:,}   ", output.state(state).style if count else "dim")
     taken, slots = stats["running"], stats["slots"]
@@ -280,10 +281,8 @@ def _section(columns: Sequence[Column], rows: list[list[Text]], most: int, width
         chosen += wide
     lines = [_joined([Text(column.title, "bold dim") for column in columns], columns, chosen, widths)]
     lines += [_joined(row, columns, chosen, widths) for row in shown]
-    if len(rows) > len(shown):
-        if shown:
-            lines.pop()
-        lines.append(Text(f"and {len(rows) - max(0, len(shown) - 1)} more", "dim"))
+    if len(rows) > len(shown) > 1:
+        lines[-1] = Text(f"and {len(rows) - len(shown) + 1} more", "dim")
     return lines
 
 

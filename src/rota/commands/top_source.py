@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,7 +20,7 @@ BUSY = 300
 """Events a second above which they are not followed: what watches a busy server must not slow it down."""
 CALM = 60.0
 """Jobs started a second below which they are followed again."""
-FAILURES = 20
+FAILURES = 10
 SPARK = 300
 """Seconds of history in the little curves."""
 FRESH = 5.0
@@ -94,8 +95,7 @@ class Source:
         failures = () if before is None else before.failures
         if self._failures_old or stats["states"]["failed"] != (before and before.stats["states"]["failed"]):
             self._failures_old = False
-            page = await client.jobs(state="failed", limit=FAILURES)
-            failures = tuple(sorted(page.jobs, key=lambda job: str(job.finished_at), reverse=True))
+            failures = await self._failed(failures)
         self._figures = Figures(
             stats=stats,
             queues=tuple(queues),
@@ -106,6 +106,20 @@ class Source:
             live=self._following,
         )
         return self._figures
+
+    async def _failed(self, known: tuple[JobInfo, ...]) -> tuple[JobInfo, ...]:
+        """The youngest failed jobs with their errors, the last to fail first."""
+        page = await self._client.jobs(state="failed", limit=FAILURES)
+        before = {(job.id, job.attempt): job for job in known}
+        jobs = []
+        for one in page.jobs:
+            job = before.get((one.id, one.attempt), one)
+            if job is one:
+                # Lists are without errors; a job that is gone by now is shown as the list told it.
+                with contextlib.suppress(NotFound):
+                    job = await self._client.job(one.id)
+            jobs.append(job)
+        return tuple(sorted(jobs, key=lambda job: str(job.finished_at), reverse=True))
 
     async def follow(self, interval: float) -> AsyncIterator[Figures]:
         """Figures again and again: after ``interval`` seconds, and soon after something happened."""
