@@ -39,6 +39,9 @@ class Word(NamedTuple):
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "enum": list(self.words)}
 
+    def code(self, name: str) -> str | None:
+        return f"invalid_{name}"
+
 
 class Name(NamedTuple):
     """The name of a queue or a type."""
@@ -52,6 +55,9 @@ class Name(NamedTuple):
 
     def schema(self) -> dict[str, Any]:
         return {"type": "string", "pattern": f"^(?:{NAME.pattern})$"}
+
+    def code(self, name: str) -> str | None:
+        return f"invalid_{name}"
 
 
 @takes(
