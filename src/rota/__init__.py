@@ -60,9 +60,9 @@ if TYPE_CHECKING:
         State as State,
     )
     from rota.model.spec import JobSpec as JobSpec
+    from rota.sdk.aclient import AsyncClient as AsyncClient
     from rota.sdk.answers import JobInfo as JobInfo
     from rota.sdk.app import App as App
-    from rota.sdk.client import AsyncClient as AsyncClient
     from rota.sdk.client import Client as Client
     from rota.sdk.context import Context as Context
     from rota.sdk.context import current as current

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from rota.sdk.aclient import AsyncClient
     from rota.sdk.calls import Answer, Call
-    from rota.sdk.client import AsyncClient, Client
+    from rota.sdk.client import Client
 
     _Seconds = click.ParamType[float]
     _Text = click.ParamType[str]
@@ -90,7 +91,7 @@ def connect(retries: int = 2) -> Client:
 
 def connect_async(retries: int = 2) -> AsyncClient:
     """The same, awaited."""
-    from rota.sdk.client import AsyncClient
+    from rota.sdk.aclient import AsyncClient
 
     return AsyncClient(given_url(), given_token(), retries=retries)
 

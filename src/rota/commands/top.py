@@ -18,7 +18,7 @@ from rota.commands.common import Span, as_json, connect_async, json_option, serv
 if TYPE_CHECKING:
     from rota.commands.top_page import View
     from rota.commands.top_source import Figures, Source
-    from rota.sdk.client import AsyncClient
+    from rota.sdk.aclient import AsyncClient
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|O.|.)?")
 """What arrows and their like send."""

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized, Unavailable
+from rota.sdk.aclient import AsyncClient
 from rota.sdk.answers import JobInfo, QueueInfo, WorkerInfo
-from rota.sdk.client import AsyncClient
 
 SOON = 0.25
 """Seconds in which what events say is collected before figures are read."""

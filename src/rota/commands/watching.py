@@ -16,8 +16,8 @@ from rota.commands.common import raw
 from rota.commands.details import error_text, progress_text, value_text
 from rota.model.errors import NotFound
 from rota.sdk import calls
+from rota.sdk.aclient import AsyncClient
 from rota.sdk.answers import JobInfo, LogLine, Progress
-from rota.sdk.client import AsyncClient
 from rota.sdk.events import Event
 
 MANY = 50

@@ -16,7 +16,8 @@ from rota.sdk.tasks import AsyncContextTask, AsyncTask, SyncContextTask, SyncTas
 from rota.sdk.values import Duration
 
 if TYPE_CHECKING:
-    from rota.sdk.client import AsyncClient, Client
+    from rota.sdk.aclient import AsyncClient
+    from rota.sdk.client import Client
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -173,7 +174,7 @@ class App:
     @property
     def aclient(self) -> AsyncClient:
         """The asynchronous client of this app for the running event loop, made at first use."""
-        from rota.sdk.client import AsyncClient
+        from rota.sdk.aclient import AsyncClient
 
         loop = asyncio.get_running_loop()
         client = self._aclients.get(loop)

@@ -24,8 +24,8 @@ from rota.model.protocol import (
     Work,
 )
 from rota.sdk import calls
+from rota.sdk.aclient import AsyncClient
 from rota.sdk.calls import Call
-from rota.sdk.client import AsyncClient
 from rota.sdk.source import Disconnected
 
 T = TypeVar("T")
