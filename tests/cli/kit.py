@@ -208,6 +208,13 @@ class Terminal:
             assert self._read(end), f"{text!r} does not appear, but:\n{self.seen}"
         return self.seen
 
+    def watch(self, true: Callable[[str], object], what: str) -> str:
+        """All that has appeared, once that is true of it."""
+        end = time.monotonic() + DEADLINE
+        while not true(self.seen):
+            assert self._read(end), f"never: {what}, but:\n{self.seen}"
+        return self.seen
+
     def type(self, text: str) -> None:
         """Press keys."""
         os.write(self._ours, text.encode())

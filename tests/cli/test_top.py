@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cli.kit import Cli, Terminal, wait_until
+from tests.cli.kit import Cli, Terminal
 from tests.server import running_server
 
 STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -29,8 +29,9 @@ def busy(rota: Cli) -> Cli:
 
 
 def last_page(terminal: Terminal) -> str:
-    """What stands on the terminal, without colours."""
-    return STYLE.sub("", terminal.seen.rpartition("\x1b[H")[2])
+    """The last page that was drawn to its end, without colours."""
+    pages = [STYLE.sub("", page) for page in terminal.seen.split("\x1b[H")]
+    return next(page for page in reversed(pages) if "quit" in page)
 
 
 def test_once(busy: Cli) -> None:
@@ -136,14 +137,12 @@ def test_it_outlives_a_restart_of_the_server(tmp_path: Path) -> None:
         terminal = rota.terminal("top", "--interval", "500ms", columns=120)
         terminal.until("before")
         server.kill()
-        terminal.until("reconnecting")
+        terminal.watch(lambda seen: "reconnecting" in last_page(terminal), "it is away")
         assert "before" in last_page(terminal), "the last figures stay"
         with running_server(tmp_path, listen=server.url.removeprefix("http://")):
             rota.put("x", queue="afterwards")
             terminal.until("afterwards")
-            wait_until(
-                lambda: terminal.until("quit") and "reconnecting" not in last_page(terminal), "it is back"
-            )
+            terminal.watch(lambda seen: "reconnecting" not in last_page(terminal), "it is back")
             terminal.type("q")
             assert terminal.end().status == 0
         server.close()

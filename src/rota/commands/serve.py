@@ -95,11 +95,13 @@ def serve(config: str | None, targets: tuple[str, ...], **flags: Any) -> None:
     flags, see 'rota check'. SIGTERM or Ctrl-C lets running jobs finish (see --grace), a second one ends
     at once.
     """
-    settings = load_settings(config, flags, targets)
-    from rota import app, logs, supervise
-    from rota.sdk import trace
+    from rota import supervise
 
     supervise.die_with_parent()
+    settings = load_settings(config, flags, targets)
+    from rota import app, logs
+    from rota.sdk import trace
+
     secrets = [one.reveal() for one in (settings.token, settings.handlers.email.password) if one is not None]
     start_logs(settings.log_level, settings.log_format, settings.log_file, secrets)
     # The worker processes log as their server does.
