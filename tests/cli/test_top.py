@@ -31,7 +31,7 @@ def busy(rota: Cli) -> Cli:
 def last_page(terminal: Terminal) -> str:
     """The last page that was drawn to its end, without colours."""
     pages = [STYLE.sub("", page) for page in terminal.seen.split("\x1b[H")]
-    return next(page for page in reversed(pages) if "quit" in page)
+    return next((page for page in reversed(pages) if "quit" in page), "")
 
 
 def test_once(busy: Cli) -> None:
