@@ -138,8 +138,9 @@ def queries(get: Any, total: int) -> Iterator[Query]:
     names = [name for name in single if name != "all"]
     for at, one in enumerate(names):
         for other in names[at + 1 :]:
-            if not set(single[one]) & set(single[other]):
-                yield Query(f"{one} + {other}", "GET", "/v1/jobs?" + urlencode(single[one] | single[other]))
+            both = single[one] | single[other]
+            if not set(single[one]) & set(single[other]) and both.get("since", "") < both.get("until", "~"):
+                yield Query(f"{one} + {other}", "GET", "/v1/jobs?" + urlencode(both))
     cursor = None
     for page in range(200):
         answer = get("/v1/jobs?limit=500" + (f"&cursor={cursor}" if cursor else ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rota.engines.sqlite.ages import Ages
 from rota.engines.sqlite.failures import Groups
 from rota.engines.sqlite.kinds import Kinds
 from rota.model.job import Count, State
@@ -20,6 +21,7 @@ class Counters:
         self._waiting: dict[str, dict[str, int]] = {}
         self.failures = Groups()
         self.kinds = Kinds()
+        self.ages = Ages()
         for queue, type, state, jobs in rows:
             self._apply((queue, type, state), jobs)
 
@@ -56,6 +58,7 @@ class Counters:
         self._open.clear()
         self.failures.clear()
         self.kinds.forget()
+        self.ages.forget()
 
     def rows(self) -> list[Count]:
         return [Count(q, t, State(s), n) for (q, t, s), n in self._kept.items() if n > 0]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from rota.engines.sqlite import statements
+from rota.engines.sqlite import ages, statements
 from rota.engines.sqlite.match import where
 from rota.engines.sqlite.plan import Slots, candidates, plan
 from rota.engines.sqlite.statements import Row, run
@@ -37,7 +37,7 @@ class Span(NamedTuple):
     high: int
 
 
-EVERYTHING = Span(1, 2**63 - 1)
+NOTHING = Span(1, 0)
 
 
 class Walk:
@@ -50,6 +50,9 @@ class Walk:
         self._newest_first = newest_first
         self._condition, self._values = where(match)
         self._plan = plan(db, match, slots)
+        if match.since is not None or match.until is not None:
+            when = ages.span(db, match.since, match.until)
+            span = NOTHING if when is None else Span(max(span.low, when[0]), min(span.high, when[1]))
         self.left: Span | None = None if self._plan == [] or span.low > span.high else span
 
     def rows(self, columns: str, limit: int) -> list[Row]:

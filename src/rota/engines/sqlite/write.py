@@ -90,6 +90,9 @@ def _count_and_tag(
         counts.add(queue, type, state.value, n)
     each = ((job.queue, job.type, seqs[job.id]) for job in jobs)
     counts.kinds.stored(db, {(queue, type) for queue, type, _ in kinds}, seqs.values(), each)
+    if jobs:
+        times = [job.created_at for job in jobs]
+        counts.ages.stored(db, seqs.values(), min(times), max(times))
 
 
 def _insert_careful(db: apsw.Connection, counts: Counters, request: Request, now: int) -> list[Kept]:

@@ -8,3 +8,11 @@ CREATE TABLE kinds (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX kinds_block ON kinds (block);
 INSERT INTO kinds (queue, type, block) SELECT DISTINCT queue, type, seq >> 8 FROM jobs;
+
+-- The times at which the jobs of a block of 4096 were stored, or wider: created_at need not follow age, as clocks are set.
+CREATE TABLE ages (
+  block    INTEGER PRIMARY KEY,
+  first_at INTEGER NOT NULL,
+  last_at  INTEGER NOT NULL
+) STRICT;
+INSERT INTO ages (block, first_at, last_at) SELECT seq >> 12, min(created_at), max(created_at) FROM jobs GROUP BY 1;
