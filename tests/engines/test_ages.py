@@ -68,3 +68,13 @@ async def test_a_time_without_jobs_is_answered_at_once(store: str) -> None:
         page = await engine.find(match, 50)
         assert (page.jobs, page.cursor) == ([], None)
     await engine.close()
+
+
+async def test_what_was_rolled_back_is_not_taken_for_written(store: str) -> None:
+    engine = await open_engine(store)
+    bad: Any = msgspec.structs.replace(job(), payload=None)
+    with pytest.raises(Exception, match="refused"):
+        await engine.enqueue([Request((job(), bad))], NOW)
+    await put(engine, one := job())
+    assert await found(engine, Match(since=NOW)) == [one.id]
+    await engine.close()
