@@ -58,7 +58,7 @@ class Counters:
         self._open.clear()
         self.failures.clear()
         self.kinds.forget()
-        pass
+        self.ages.forget()
 
     def rows(self) -> list[Count]:
         return [Count(q, t, State(s), n) for (q, t, s), n in self._kept.items() if n > 0]
