@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import termios
 from pathlib import Path
 
 import httpx2
@@ -67,14 +68,18 @@ def test_used_wrongly(busy: Cli, alone: Cli) -> None:
 
 def test_q_leaves_the_terminal_as_it_was(busy: Cli) -> None:
     terminal = busy.terminal("top", columns=120)
+    before = termios.tcgetattr(terminal._ours)
     terminal.until("quit")
-    page = last_page(terminal)
-    assert len(page.splitlines()) == 40
-    assert all(len(line) <= 120 for line in page.splitlines())
-    assert "held" in page
+    assert not termios.tcgetattr(terminal._ours)[3] & termios.ECHO
     terminal.type("q")
+    terminal.process.wait(20)
+    assert termios.tcgetattr(terminal._ours) == before, "keys are seen again"
     ran = terminal.end()
     assert ran.status == 0
+    page = STYLE.sub("", ran.out.partition(LEAVE)[0].rpartition("\x1b[H")[2])
+    assert "held" in page
+    assert len(page.splitlines()) == 40
+    assert all(len(line) <= 120 for line in page.splitlines())
     assert ran.out.count("\x1b[?1049h") == 1
     assert LEAVE in ran.out
     assert "\x1b[?25h" in ran.out, "the cursor is back"
