@@ -92,7 +92,10 @@ async def test_everything_has_to_be_meant(site: Site) -> None:
         ({"filter": {"state": ["failed", "gone"]}}, "invalid_filter", "filter.state"),
         ({"filter": {"state": "pending"}}, "invalid_filter", "filter.state"),
         ({"filter": {"since": "yesterday"}}, "invalid_time", "filter.since"),
-        ({"filter": {"queue": 5}}, "invalid_queue", "filter.queue"),
+        ({"filter": {"queue": 5}}, "wrong_type", "filter.queue"),
+        ({"filter": {"state": ["failed,done"]}}, "invalid_filter", "filter.state"),
+        ({"filter": {"state": []}}, "invalid_filter", "filter.state"),
+        ({"filter": None}, "wrong_type", "filter"),
         ({"filter": {"ids": "x"}}, "wrong_type", "filter.ids"),
         ({"filter": {"ids": ["x"] * 10_001}}, "invalid_filter", "filter.ids"),
         ({"filter": []}, "wrong_type", "filter"),
@@ -109,6 +112,11 @@ async def test_bad_requests_name_the_field(site: Site, body: Json, code: str, fi
     answer = await site.post("/v1/jobs/retry", body, status)
     assert (answer["code"], answer.get("field")) == (code, field)
     assert await site.state(id) == "cancelled"
+
+
+async def test_a_near_name_is_suggested_in_the_filter_too(site: Site) -> None:
+    answer = await site.post("/v1/jobs/retry", {"filter": {"stat": "failed"}}, 422)
+    assert "Did you mean state?" in answer["detail"]
 
 
 async def test_a_body_that_is_no_json_is_refused(site: Site) -> None:
@@ -156,7 +164,9 @@ async def test_it_stops_when_the_client_goes_away(site: Site, monkeypatch: pytes
     async with httpx2.AsyncClient(base_url=site.url, headers=site.auth) as client:
         accept = {"accept": "application/x-ndjson"}
         async with client.stream("POST", "/v1/jobs/delete", json={"all": True}, headers=accept) as answer:
-            assert json.loads(await anext(answer.aiter_lines()))["matched"] == 1
+            # Kept: a generator that is dropped closes the connection.
+            lines = answer.aiter_lines()
+            assert json.loads(await anext(lines))["matched"] == 1
             await until(lambda: deletes == 3)
     left = True
     await until(lambda: deletes > 2)

@@ -31,7 +31,7 @@ async def test_leases_that_no_store_can_hold(
     site: Site, path: str, list_: str, more: Json, number: int
 ) -> None:
     body = {"worker": "w", list_: [{"id": NOBODY, "lease": number, **more}]}
-    problem(await site.http.post(path, json=body), 422, "wrong_type", f"{list_}[0].lease")
+    problem(await site.http.post(path, json=body), 422, "out_of_range", f"{list_}[0].lease")
 
 
 async def test_the_largest_lease_is_only_stale(site: Site) -> None:
@@ -43,7 +43,7 @@ async def test_huge_leases_on_the_socket_cost_one_frame(site: Site) -> None:
     async with site.worker() as worker:
         await worker.send("finish", outcomes=[{"id": NOBODY, "lease": 10**40}])
         told = await worker.refused()
-        assert (told["code"], told["field"]) == ("wrong_type", "outcomes[0].lease")
+        assert (told["code"], told["field"]) == ("out_of_range", "outcomes[0].lease")
         await site.enqueue()
         assert (await worker.done(await worker.job()))["applied"]
 
@@ -84,10 +84,17 @@ async def test_workers_with_a_slash_in_their_id_can_be_drained(site: Site) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/workers/a%0Ab/drain", "/v1/queues/a%0Ab/pause", "/v1/queues/a%3Fb%23/x"]
+    ("path", "status", "code"),
+    [
+        ("/v1/workers/a%0Ab/drain", 400, "bad_character"),
+        ("/v1/queues/a%0Ab/pause", 400, "bad_character"),
+        ("/v1/queues/a%3Fb%23/x", 404, "not_found"),
+    ],
 )
-async def test_paths_that_fit_nothing_are_not_called_a_wrong_method(site: Site, path: str) -> None:
-    problem(await site.http.post(path), 404, "not_found")
+async def test_paths_that_fit_nothing_are_not_called_a_wrong_method(
+    site: Site, path: str, status: int, code: str
+) -> None:
+    problem(await site.http.post(path), status, code)
 
 
 @pytest.mark.parametrize("number", ["\xb2", "-1", "1" * 19, "", " 1", "0x1"])

@@ -20,7 +20,7 @@ from rota.web.asgi import Ring
 from rota.web.auth import Gate
 from rota.web.hot import HotApi
 from rota.web.live import WorkerSocket
-from rota.web.parameters import Handler
+from rota.web.takes import Handler
 
 
 class Route(NamedTuple):

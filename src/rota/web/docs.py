@@ -17,7 +17,8 @@ from starlette.responses import Response
 from rota.core.service import Service
 from rota.model.errors import NotFound
 from rota.web.auth import PAGE
-from rota.web.parameters import Asked, takes
+from rota.web.parameters import Asked
+from rota.web.takes import takes
 
 KINDS = {
     "html": "text/html; charset=utf-8",

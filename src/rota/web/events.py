@@ -17,7 +17,8 @@ from rota.core.service import Service
 from rota.model.clock import to_text
 from rota.model.errors import BadInput, RotaError
 from rota.web import wire
-from rota.web.parameters import Asked, Parameter, takes
+from rota.web.parameters import Asked, Parameter
+from rota.web.takes import takes
 
 QUIET = 15.0
 """Seconds without an event after which a sign of life is sent."""

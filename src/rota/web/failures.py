@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rota.core import failures
 from rota.core.service import BATCH, Service
-from rota.model.clock import to_text
-from rota.model.failure import FailureGroup
+from rota.web import wire
 from rota.web.answers import Json
-from rota.web.parameters import Asked, Parameter, Text, Whole, takes
+from rota.web.parameters import Asked, Name, Parameter, Text, Whole
+from rota.web.takes import takes
 
 
 @takes(
-    Parameter("queue", Text(), "only failures in this queue, with its figures", example="default"),
-    Parameter("type", Text(), "only failures of this type", example="sleep"),
+    Parameter("queue", Name(), "only failures in this queue, with its figures", example="default"),
+    Parameter("type", Name(), "only failures of this type", example="sleep"),
     Parameter("limit", Whole(1, BATCH), "groups on a page", default=50, example="10"),
     Parameter("cursor", Text(), "the page after the one whose answer had this as `cursor`"),
 )
@@ -26,20 +24,4 @@ async def list_failures(service: Service, request: Request, asked: Asked) -> Res
     code. Last seen first. `fingerprint` of a group finds its jobs in lists and acts on all of them.
     """
     page = await failures.page(service, asked["queue"], asked["type"], asked["limit"], asked["cursor"])
-    return Json({"failures": [group(one) for one in page.groups], "cursor": page.cursor})
-
-
-def group(one: FailureGroup) -> dict[str, Any]:
-    """A group as the API shows it."""
-    return {
-        "fingerprint": one.fingerprint,
-        "type": one.type,
-        "error": one.error,
-        "frame": one.frame,
-        "message": one.message,
-        "job": one.job,
-        "jobs": one.jobs,
-        "first_seen": to_text(one.first_seen),
-        "last_seen": to_text(one.last_seen),
-        "hours": one.hours,
-    }
+    return Json(wire.failures(page))

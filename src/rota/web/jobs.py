@@ -6,57 +6,18 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rota.core.service import BATCH, LOG_LINES, Service
+from rota.core.service import LOG_LINES, Service
 from rota.model.clock import to_text
-from rota.model.errors import BadInput, Conflict
-from rota.model.job import ENDED, Job, Match, State
+from rota.model.errors import Conflict
+from rota.model.job import ENDED, Job, State
 from rota.web import wire
 from rota.web.answers import Json
-from rota.web.parameters import WAIT, Asked, Choices, Parameter, Text, Time, Whole, takes
-
-FILTERS = (
-    Parameter(
-        "state",
-        Choices(tuple(state.value for state in State)),
-        "only jobs in one of these states",
-        example="pending,running",
-    ),
-    Parameter("queue", Text(), "only jobs of this queue", example="default"),
-    Parameter("type", Text(), "only jobs of this type", example="sleep"),
-    Parameter("tag", Text(), "only jobs with this tag"),
-    Parameter("worker", Text(), "only jobs that this worker runs or ran last"),
-    Parameter("since", Time(), "only jobs stored at this time or later", example="2026-01-31T08:30:00Z"),
-    Parameter("until", Time(), "only jobs stored before this time"),
-    Parameter(
-        "q", Text(empty=False), "only jobs with this text in their type, a tag, or the beginning of their id"
-    ),
-    Parameter("fingerprint", Text(), "only failed jobs of this group (see /v1/failures)"),
-)
-"""Which jobs are meant; see :func:`match_of`."""
-
-LIMIT = Parameter("limit", Whole(1, BATCH), "jobs on a page", default=50, example="10")
-CURSOR = Parameter("cursor", Text(), "the page after the one whose answer had this as `cursor`")
+from rota.web.filters import LIST, match_of
+from rota.web.parameters import WAIT, Asked, Parameter, Whole
+from rota.web.takes import takes
 
 
-def match_of(asked: Asked) -> Match:
-    """The filter that a request names with :data:`FILTERS`."""
-    states, since, until = asked["state"], asked["since"], asked["until"]
-    if since is not None and until is not None and since > until:
-        raise BadInput("until must not be before since.", code="invalid_filter", field="until")
-    return Match(
-        states=None if states is None else tuple(State(name) for name in states),
-        queue=asked["queue"],
-        type=asked["type"],
-        tag=asked["tag"],
-        worker=asked["worker"],
-        since=since,
-        until=until,
-        text=asked["q"],
-        fingerprint=asked["fingerprint"],
-    )
-
-
-@takes(*FILTERS, LIMIT, CURSOR)
+@takes(*LIST)
 async def list_jobs(service: Service, request: Request, asked: Asked) -> Response:
     """Jobs that match all parameters given, newest first, without payload, result and attempts. `cursor` in
     the answer asks for the next page; `null`: this was the last.

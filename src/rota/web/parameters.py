@@ -1,28 +1,19 @@
-"""What may stand in a query: declared once, read here, and described from here in /openapi.json.
-
-::
-
-    @takes(LIMIT, Parameter("after", Whole(0), "only lines after this number"))
-    async def get_logs(service: Service, request: Request, asked: Asked) -> Response:
-        asked["after"]      # 0 when it was not given
+"""What may stand in a query: declared once, read here, and described from here in /openapi.json. Knows no
+framework; :mod:`rota.web.takes` gives a handler its parameters.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
-from starlette.responses import Response
-
-from rota.core.service import Service
 from rota.model.errors import BadInput
-from rota.model.spec import parse_time
+from rota.model.schema import NAME_PATTERN
+from rota.model.spec import NAME_RULE, is_name, parse_time
 
 Asked = Mapping[str, Any]
 """The parameters of a request by name: read, and with their defaults."""
-Handler = Callable[[Service, Request], Awaitable[Response]]
 
 MAX_WAIT = 600
 """Seconds for which an answer may be held."""
@@ -126,14 +117,54 @@ class Time(NamedTuple):
         return "invalid_time"
 
 
+class Word(NamedTuple):
+    """One of these words."""
+
+    words: tuple[str, ...]
+
+    def read(self, name: str, text: str) -> str:
+        if text not in self.words:
+            allowed = "; ".join(self.words)
+            raise BadInput(
+                f"{name} must be one of {allowed}, not {text[:100]!r}.", code=self.code(name), field=name
+            )
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words)}
+
+    def code(self, name: str) -> str:
+        return f"invalid_{name}"
+
+
+class Name(NamedTuple):
+    """The name of a queue or a type."""
+
+    def read(self, name: str, text: str) -> str:
+        if not is_name(text):
+            raise BadInput(
+                f"{name} must be {NAME_RULE}, not {text[:100]!r}.", code=self.code(name), field=name
+            )
+        return text
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
+
+    def code(self, name: str) -> str:
+        return f"invalid_{name}"
+
+
 class Choices(NamedTuple):
     """One or more of these words, parted by commas."""
 
     words: tuple[str, ...]
 
     def read(self, name: str, text: str) -> tuple[str, ...]:
-        given = text.split(",")
-        for word in given:
+        return self.check(name, text.split(","))
+
+    def check(self, name: str, given: Sequence[str]) -> tuple[str, ...]:
+        """Words that are parted already."""
+        for word in given or [""]:
             if word not in self.words:
                 raise BadInput(
                     f"{name} must be one or more (comma) of {', '.join(self.words)}, not {word[:100]!r}.",
@@ -169,10 +200,6 @@ class Query:
                 raise BadInput(
                     f"Unknown parameter {name[:100]!r}. {told}", code="unknown_parameter", field=name[:100]
                 )
-            if "\x00" in text:
-                raise BadInput(
-                    f"{name} holds the character NUL.", code="bad_character", status=400, field=name
-                )
             if known.repeated:
                 asked[name] = [*asked[name], known.kind.read(name, text)]
                 continue
@@ -184,30 +211,6 @@ class Query:
 
 
 NOTHING = Query()
-
-
-def takes(
-    *parameters: Parameter,
-) -> Callable[[Callable[[Service, Request, Asked], Awaitable[Response]]], Handler]:
-    """The parameters of a request, read before its handler is called."""
-    query = Query(*parameters) if parameters else NOTHING
-
-    def wrap(handler: Callable[[Service, Request, Asked], Awaitable[Response]]) -> Handler:
-        async def checked(service: Service, request: Request) -> Response:
-            return await handler(service, request, query.read(request.scope["query_string"]))
-
-        checked.__name__, checked.__doc__ = handler.__name__, handler.__doc__
-        checked.query = query  # type: ignore[attr-defined]
-        return checked
-
-    return wrap
-
-
-def query_of(handler: object) -> Query:
-    """The parameters of a handler."""
-    found = getattr(handler, "query", NOTHING)
-    assert isinstance(found, Query)
-    return found
 
 
 WAIT = Parameter(

@@ -2,135 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from rota import __version__
-from rota.core.history import GROUPS, MAX_GROUPS, Figures, Wish, history
-from rota.core.series import COARSE, FINE, KEPT
 from rota.core.service import Service
-from rota.model.clock import HOUR, MINUTE, SECOND, seconds, to_text
-from rota.model.errors import BadInput
-from rota.model.job import State
-from rota.model.spec import NAME, NAME_RULE
 from rota.web.answers import Json
-from rota.web.parameters import Asked, Parameter, Seconds, Time, Whole, takes
-
-RESOLUTIONS = {"5s": FINE, "1m": COARSE}
-_USUAL = {FINE: 10 * MINUTE, COARSE: HOUR}
-"""How far back, where nothing is said."""
+from rota.web.figures import FIGURES, counters, over_time
+from rota.web.parameters import Asked
+from rota.web.takes import takes
 
 
-class Word(NamedTuple):
-    """One of these words."""
-
-    words: tuple[str, ...]
-
-    def read(self, name: str, text: str) -> str:
-        if text not in self.words:
-            allowed = "; ".join(self.words)
-            raise BadInput(
-                f"{name} must be one of {allowed}, not {text[:100]!r}.", code=f"invalid_{name}", field=name
-            )
-        return text
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.words)}
-
-    def code(self, name: str) -> str | None:
-        return f"invalid_{name}"
-
-
-class Name(NamedTuple):
-    """The name of a queue or a type."""
-
-    def read(self, name: str, text: str) -> str:
-        if NAME.fullmatch(text) is None:
-            raise BadInput(
-                f"{name} must be {NAME_RULE}, not {text[:100]!r}.", code=f"invalid_{name}", field=name
-            )
-        return text
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^(?:{NAME.pattern})$"}
-
-    def code(self, name: str) -> str | None:
-        return f"invalid_{name}"
-
-
-@takes(
-    Parameter("resolution", Word(tuple(RESOLUTIONS)), "the length of a point", "1m"),
-    Parameter("since", Time(), "from then on"),
-    Parameter("until", Time(), "up to then (now)"),
-    Parameter("last", Seconds(KEPT // SECOND), "so many seconds back, in place of since"),
-    Parameter("queue", Name(), "only this queue"),
-    Parameter("type", Name(), "only this type"),
-    Parameter("group", Word(GROUPS), "one line of figures for each", "none"),
-    Parameter("limit", Whole(1, MAX_GROUPS), "that many groups, the busiest; the rest is one more", 20),
-)
+@takes(*FIGURES)
 async def get_stats(service: Service, request: Request, asked: Asked) -> Response:
     """Without parameters: jobs by state as they are in the store, everything else since this server started.
     With any: figures over time, by queue and type or summed.
     """
     if not request.scope["query_string"]:
-        return Json(await _counters(service))
-    now = service.clock.now()
-    wish = _wish(asked, now)
-    found = await history(service.series, wish, now)
-    return Json(
-        {
-            "resolution": wish.length // SECOND,
-            "since": to_text(found.since),
-            "until": to_text(found.until),
-            "points": (found.until - found.since) // wish.length,
-            "group": wish.group,
-            "up": [{"since": to_text(run.since), "until": to_text(run.until)} for run in found.up],
-            "series": [_line(one) for one in found.series],
-        }
-    )
-
-
-async def _counters(service: Service) -> dict[str, Any]:
-    states = dict.fromkeys(State, 0)
-    for row in await service.engine.count():
-        states[row.state] += row.jobs
-    roster, meter = service.workers.roster.values(), service.workers.meter
-    return {
-        "version": __version__,
-        "uptime": (service.clock.now() - service.started_at) / SECOND,
-        "states": states,
-        "enqueued": meter.enqueued.total(),
-        "started": service.dispatch.started,
-        "finished": meter.totals(),
-        "requeued": meter.requeued.total(),
-        "rates": service.series.rates(),
-        "workers": len(roster),
-        "slots": sum(worker.slots for worker in roster),
-        "running": sum(len(worker.taken) for worker in roster),
-    }
-
-
-def _line(one: Figures) -> dict[str, Any]:
-    """Names first, and only what there is."""
-    return {
-        name: value
-        for name in one.__struct_fields__
-        if (value := getattr(one, name)) is not None or name in ("queue", "type")
-    }
-
-
-def _wish(asked: Asked, now: int) -> Wish:
-    length = RESOLUTIONS[asked["resolution"]]
-    until = now if asked["until"] is None else asked["until"]
-    since, last = asked["since"], asked["last"]
-    if since is not None and last is not None:
-        raise BadInput(
-            "Give since, or last for so many seconds, not both.", code="conflicting_fields", field="last"
-        )
-    if since is None:
-        since = until - (_USUAL[length] if last is None else seconds(last))
-    if since >= until:
-        raise BadInput("since must be before until.", code="invalid_time", field="since")
-    return Wish(length, since, until, asked["queue"], asked["type"], asked["group"], asked["limit"])
+        return Json(await counters(service))
+    return Json(await over_time(service, asked))

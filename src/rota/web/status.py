@@ -8,7 +8,8 @@ from starlette.responses import Response
 from rota.core.service import Service
 from rota.model.errors import Unavailable
 from rota.web.answers import Json
-from rota.web.parameters import Asked, takes
+from rota.web.parameters import Asked
+from rota.web.takes import takes
 
 
 @takes()

@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import difflib
 import re
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import inspect
 
+from rota.core.causes import Cause
+from rota.core.explain import Explanation
 from rota.core.service import QueueInfo
 from rota.core.workers import Worker
 from rota.model.clock import SECOND, to_text
 from rota.model.errors import BadInput, RotaError
+from rota.model.failure import FailureGroup, FailurePage
 from rota.model.job import Attempt, Job, Kept, NewJob, State
+from rota.model.schema import Uuid, says
 from rota.model.spec import NAME_RULE, JobSpec
 from rota.web import strict
 
@@ -122,14 +128,14 @@ def problem(error: RotaError) -> bytes:
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The short answer to an enqueue."""
+    """One job of an enqueue. `created` false: it was there already; `why` says by which key."""
 
-    id: str
+    id: Uuid
     type: str
     queue: str
     state: State | None
     created: bool
-    why: str | None = None
+    why: Annotated[str, says(enum=("unique", "idempotency"))] | None = None
 
 
 def kept(one: Kept, job: NewJob) -> Stored:
@@ -211,6 +217,56 @@ def worker(one: Worker) -> dict[str, Any]:
     }
 
 
+def explanation(told: Explanation) -> dict[str, Any]:
+    """The headline first, then all causes in the order of their importance."""
+    job = told.job
+    return {
+        "id": job.id,
+        "type": job.type,
+        "queue": job.queue,
+        "state": job.state,
+        "now": to_text(told.now),
+        "cause": told.causes[0].code,
+        "sentence": told.causes[0].sentence,
+        "at": _time(told.at),
+        "certainty": told.certainty,
+        "causes": [_cause(one) for one in told.causes],
+    }
+
+
+def failures(page: FailurePage) -> dict[str, Any]:
+    """A page of groups of failed jobs."""
+    return {"failures": [_group(one) for one in page.groups], "cursor": page.cursor}
+
+
+def _cause(one: Cause) -> dict[str, Any]:
+    return {
+        "cause": one.code,
+        "sentence": one.sentence,
+        "at": _time(one.at),
+        "numbers": _numbers(one.numbers),
+    }
+
+
+def _numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _time(value) if name.endswith("_at") else value for name, value in numbers.items()}
+
+
+def _group(one: FailureGroup) -> dict[str, Any]:
+    return {
+        "fingerprint": one.fingerprint,
+        "type": one.type,
+        "error": one.error,
+        "frame": one.frame,
+        "message": one.message,
+        "job": one.job,
+        "jobs": one.jobs,
+        "first_seen": to_text(one.first_seen),
+        "last_seen": to_text(one.last_seen),
+        "hours": one.hours,
+    }
+
+
 def _attempt(one: Attempt) -> dict[str, Any]:
     return {
         "attempt": one.attempt,
@@ -272,9 +328,7 @@ def _explain(message: str, type: Any) -> BadInput:
     if unknown:
         name = unknown[1][:100]
         field = f"{path}.{name}".removeprefix(".")
-        known = (
-            JobSpec.__struct_fields__ if type in (JobSpec, Many) else getattr(type, "__struct_fields__", ())
-        )
+        known = _fields(type, path)
         near = difflib.get_close_matches(name, known, 1)
         hint = f" Did you mean {near[0]}?" if near else f" Known are: {', '.join(known)}."
         return BadInput(f"Unknown field {name!r}.{hint}", code="unknown_field", field=field)
@@ -292,3 +346,18 @@ def _explain(message: str, type: Any) -> BadInput:
         return BadInput(f"The body must be an object: {given}.", code="wrong_type")
     code, rule = rules.get(names[0] if names else path, ("wrong_type", path))
     return BadInput(f"{rule}: {given}.", code=code, field=path)
+
+
+def _fields(type: Any, path: str) -> list[str]:
+    """Names that the object at this place of a request may have."""
+    inside: list[Any] = [inspect.type_info(type)]
+    for step in [*re.findall(r"\[\d*|\w+", path), None]:
+        places = [part for one in inside for part in getattr(one, "types", (one,))]
+        inside = [
+            one.item_type
+            for one in places
+            if str(step).startswith("[") and isinstance(one, inspect.ListType | inspect.VarTupleType)
+        ]
+        structs = [one for one in places if isinstance(one, inspect.StructType)]
+        inside += [field.type for one in structs for field in one.fields if field.encode_name == step]
+    return list(dict.fromkeys(field.encode_name for one in structs for field in one.fields))

@@ -9,7 +9,8 @@ from rota.core.service import Service
 from rota.model.errors import NotFound
 from rota.web import wire
 from rota.web.answers import Json
-from rota.web.parameters import Asked, takes
+from rota.web.parameters import Asked
+from rota.web.takes import takes
 
 
 @takes()
