@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import NamedTuple
 
 from starlette.applications import Starlette
@@ -84,6 +84,9 @@ def build(service: Service, gate: Gate, max_body: int) -> Ring:
 
     hot = HotApi(service)
     routes: list[StarletteRoute | WebSocketRoute] = [
+        StarletteRoute(path, _wrong_method, methods=methods) for path, methods in _shadowed()
+    ]
+    routes += [
         StarletteRoute(route.path, bind(route.handler), methods=[route.method])
         for route in ROUTES
         if route.handler is not None
@@ -100,7 +103,7 @@ def _http_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path: str = request.scope["path"]
     # The hot requests and the socket are not among the routes of the framework, so a 404 may be a 405.
-    allowed = sorted({route.method for route in ROUTES if _fits(route.path, path)})
+    allowed = sorted(_methods(path))
     if path in (SOCKET_PATH, LIVE_PATH) and request.method == "GET":
         told = RotaError("This is a WebSocket; send an upgrade.", code="upgrade_required", status=426)
         headers = {"upgrade": "websocket", "connection": "upgrade"}
@@ -113,6 +116,24 @@ def _http_problem(request: Request, error: Exception) -> Response:
         )
         return Response(wire.problem(told), 405, {"allow": ", ".join(allowed)}, PROBLEM)
     return problem(request, NotFound(f"There is nothing at {path[:200]}.", code="not_found"))
+
+
+def _shadowed() -> Iterator[tuple[str, list[str]]]:
+    """Paths such as ``/v1/jobs/cancel`` with the methods that only ``/v1/jobs/{id}`` has: it names no job."""
+    for path in {route.path for route in ROUTES if "{" not in route.path}:
+        methods = {route.method for route in ROUTES if _fits(route.path, path)} - _methods(path)
+        if methods:
+            yield path, sorted(methods)
+
+
+async def _wrong_method(request: Request) -> Response:
+    raise HTTPException(405)
+
+
+def _methods(path: str) -> set[str]:
+    """The methods that a path has. What is written out in the table comes before what fits a pattern."""
+    written = {route.method for route in ROUTES if route.path == path}
+    return written or {route.method for route in ROUTES if _fits(route.path, path)}
 
 
 def _fits(pattern: str, path: str) -> bool:
