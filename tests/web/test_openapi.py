@@ -21,7 +21,8 @@ from rota.web.api import ROUTES
 from rota.web.openapi import codes, examples, fields
 from rota.web.openapi.build import plain
 from rota.web.openapi.routes import SAID, TAGS
-from rota.web.parameters import Whole, query_of
+from rota.web.parameters import Whole
+from rota.web.takes import query_of
 from tests.web.conformance import DESCRIPTION
 from tests.web.kit import Site, problem, serving
 
@@ -192,6 +193,7 @@ NEEDS: dict[str, Callable[[Site], Awaitable[Json]]] = {
     "delete": a_pending_job,
     "cancel": a_pending_job,
     "get_logs": a_pending_job,
+    "explain": a_pending_job,
     "get_result": a_done_job,
     "retry": a_done_job,
     "run_now": a_scheduled_job,

@@ -10,14 +10,18 @@ import msgspec
 
 from rota import __version__
 from rota.model.schema import NAME_PATTERN
+from rota.web import wire
 from rota.web.api import ROUTES, Route
+from rota.web.auth import PROBES
+from rota.web.bulk import LINES
 from rota.web.hot import QUERIES
 from rota.web.openapi import codes
 from rota.web.openapi.fields import meaning
 from rota.web.openapi.routes import SAID, TAGS
 from rota.web.openapi.saying import Answer, Example, Said
 from rota.web.openapi.shapes import Problem
-from rota.web.parameters import NOTHING, Parameter, Query, query_of
+from rota.web.parameters import NOTHING, Parameter, Query
+from rota.web.takes import query_of
 
 Shape = dict[str, Any]
 
@@ -123,7 +127,7 @@ class _Builder:
                     }
                 },
             }
-        shape["responses"] = self._responses(said, query)
+        shape["responses"] = self._responses(route.path, said, query)
         # For pages and tests: whole requests, each with the status that answers it.
         shape["x-examples"] = [_example(one, said) for one in said.examples]
         if said.open:
@@ -148,11 +152,17 @@ class _Builder:
                 "example": one.example,
             }
 
-    def _responses(self, said: Said, query: Query) -> Shape:
+    def _responses(self, path: str, said: Said, query: Query) -> Shape:
         found: dict[str, Shape] = {}
         for one in said.answers:
-            found[str(one.status)] = self._answer(one)
-        for status, names in sorted(refusals(said, query).items()):
+            shape, before = self._answer(one), found.get(str(one.status))
+            if before is not None:
+                # The same in another form.
+                before["description"] += f" {shape['description']}"
+                before["content"] |= shape["content"]
+            else:
+                found[str(one.status)] = shape
+        for status, names in sorted(refusals(said, query, probe=path in PROBES).items()):
             found[str(status)] = self._problem(status, names)
         return found
 
@@ -160,7 +170,12 @@ class _Builder:
         shape: Shape = {"description": one.told}
         if one.body is not None:
             schema = dict(one.body) if isinstance(one.body, dict) else self._any(_parts(one.body))
-            shape["content"] = {one.media: {"schema": schema, "example": _wire(one.example)}}
+            example = _wire(one.example)
+            if one.media == LINES:
+                # OpenAPI has no word for it: to a generator of clients it is text.
+                schema = {"type": "string", "x-lines": schema}
+                example = "".join(f"{wire.encode(line).decode()}\n" for line in one.example)
+            shape["content"] = {one.media: {"schema": schema, "example": example}}
         if one.links:
             shape["links"] = {
                 name: {"operationId": name, "parameters": {"path.id": "$response.body#/id"}}
@@ -201,16 +216,16 @@ class _Builder:
         return dict(found[0]) if len(found) == 1 else {"anyOf": found}
 
 
-def refusals(said: Said, query: Query) -> dict[int, list[str]]:
+def refusals(said: Said, query: Query, *, probe: bool = False) -> dict[int, list[str]]:
     """Statuses with their codes that a route may answer with."""
     found: dict[int, list[str]] = {}
-    groups = [*said.codes, *([] if said.open else [codes.GATE]), codes.SERVER]
-    if said.open:
-        groups.append({name: status for name, status in codes.GATE.items() if status in (403, 421)})
+    groups = [*said.codes, codes.HTTP, codes.SERVER]
+    if not probe:
+        groups.append(codes.CROWD)
     if not said.open:
-        groups.append(codes.QUERY)
+        groups += [codes.TOKEN, codes.QUERY]
     if query.parameters:
-        asked = {one.kind.code(one.name) for one in query.parameters} | {"bad_character"}
+        asked = {one.kind.code(one.name) for one in query.parameters}
         if not all(one.repeated for one in query.parameters):
             asked.add("duplicate_parameter")
         groups.append({name: codes.ASKED[name] for name in sorted(filter(None, asked))})

@@ -11,18 +11,13 @@ from rota.model.job import Exponential, State
 from rota.model.protocol import Answer, Ending, Error, Fetched, Lease, Line, Progress, Work
 from rota.model.spec import JobSpec
 from rota.web import wire
+from rota.web.filters import BulkRequest, Filter
 from rota.web.openapi import shapes
 
 ID = "01a20170-8456-739f-87ec-e0cd9a37fb0b"
 OTHER = "01a20170-8457-7a41-9b0e-6d1f0c9a2e55"
 WORKER_ID = "w-7f3a9c"
 EARLIER, NOW, LATER = (f"2026-01-31T08:{minute}:00.000000Z" for minute in (29, 30, 31))
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """One answer per outcome, in their order."""
-
-    answers: list[Answer]
 
 
 def raw(value: Any) -> msgspec.Raw:
@@ -49,8 +44,8 @@ FULL = JobSpec(
 )
 BYTES = JobSpec(type="thumbnail", payload_base64="iVBORw0KGgo=", content_type="image/png")
 
-STORED = shapes.Stored(ID, "sleep", "default", State.PENDING, True)
-STORED_BEFORE = shapes.Stored(ID, "sleep", "default", State.RUNNING, False, "idempotency")
+STORED = wire.Stored(ID, "sleep", "default", State.PENDING, True)
+STORED_BEFORE = wire.Stored(ID, "sleep", "default", State.RUNNING, False, "idempotency")
 NOT_YET = shapes.NotYet(ID, State.RUNNING)
 
 TRY = shapes.Try(1, 1, WORKER_ID, NOW, NOW, "failed", Error("TimeoutError", "the printer does not answer"))
@@ -79,6 +74,7 @@ IN_LIST = shapes.JobInList(
     losses=0,
     cancel_requested=False,
     reason=None,
+    fingerprint=None,
     progress=shapes.Reported(0.5, "page 3 of 6"),
     waiting_because=None,
 )
@@ -98,6 +94,60 @@ STOPPING = msgspec.structs.replace(
 )
 JOB_PAGE = shapes.JobPage([IN_LIST], None)
 LOG_PAGE = shapes.LogPage([shapes.LogEntry(18, NOW, "info", "page 3 of 6")], 18)
+
+ALL_PENDING, ALL_FAILED, ALL_DONE = (
+    BulkRequest(Filter(state=state, type="resize"), dry_run=True) for state in ("pending", "failed", "done")
+)
+BULK_LIMITED = BulkRequest(Filter(queue="old", until="2026-01-31T08:30:00Z"), limit=1000)
+BULK_ALL = BulkRequest(all=True)
+BULK_COUNTED = shapes.BulkProgress(120, 0, 0, None)
+BULK_BEGUN = shapes.BulkProgress(200, 198, 2, "MDFhMjAxNzA")
+BULK_DONE = shapes.BulkProgress(317, 315, 2, None)
+EXPLANATION = shapes.JobExplanation(
+    id=ID,
+    type="resize",
+    queue="images",
+    state=State.PENDING,
+    now=NOW,
+    cause="slots_full",
+    sentence="All 8 slots that can take it are taken, and 120 jobs are ahead of it; at 2.0s a run it starts "
+    "at about 2026-01-31T08:31:00Z (in 60s).",
+    at=LATER,
+    certainty="estimate",
+    causes=[
+        shapes.JobCause(
+            "slots_full",
+            "All 8 slots that can take it are taken, and 120 jobs are ahead of it; at 2.0s a run it starts "
+            "at about 2026-01-31T08:31:00Z (in 60s).",
+            LATER,
+            {
+                "ahead": 120,
+                "ahead_is_exact": True,
+                "workers": 2,
+                "slots": 8,
+                "free_slots": 0,
+                "run_seconds": 2.0,
+            },
+        )
+    ],
+)
+FAILURE_PAGE = shapes.FailurePage(
+    [
+        shapes.FailureGroup(
+            fingerprint="7a1f0c9d2e55",
+            type="report",
+            error="TimeoutError",
+            frame="printer.py:print_page",
+            message="the printer does not answer",
+            job=ID,
+            jobs=12,
+            first_seen=EARLIER,
+            last_seen=NOW,
+            hours=(0,) * 22 + (9, 5),
+        )
+    ],
+    None,
+)
 
 QUEUE = shapes.Queue(
     name="default",
@@ -140,9 +190,47 @@ STATS = shapes.Stats(
     enqueued=1747,
     started=1744,
     finished={State.DONE: 1740, State.FAILED: 1, State.CANCELLED: 0},
+    requeued=1,
+    rates=shapes.Rates(0.5, 0.483, 0.467, 0.0, 0.0, 0.017),
     workers=1,
     slots=10,
     running=2,
+)
+FIGURES = shapes.Figures(
+    resolution=60,
+    since=EARLIER,
+    until=LATER,
+    points=2,
+    group="queue",
+    up=[shapes.Period(NOW, LATER)],
+    series=[
+        shapes.FiguresLine(
+            queue="default",
+            type=None,
+            totals=shapes.Totals(
+                enqueued=90,
+                started=88,
+                done=85,
+                failed=1,
+                cancelled=0,
+                requeued=2,
+                wait=shapes.Quantiles(0.0124, 0.088, 0.12),
+                run=shapes.Quantiles(0.21, 0.9, 1.3),
+            ),
+            enqueued=[None, 90],
+            started=[None, 88],
+            done=[None, 85],
+            failed=[None, 1],
+            cancelled=[None, 0],
+            requeued=[None, 2],
+            wait=shapes.QuantilesByPoint([None, 0.0124], [None, 0.088], [None, 0.12]),
+            run=shapes.QuantilesByPoint([None, 0.21], [None, 0.9], [None, 1.3]),
+            pending=[None, 3],
+            scheduled=[None, 1],
+            running=[None, 2],
+            oldest_age=[None, 0.25],
+        )
+    ],
 )
 
 FETCH = protocol.Fetch(WORKER_ID, ("default",), slots=10, wait=0.0)
@@ -154,7 +242,7 @@ FINISH = protocol.FinishBody(
         Ending(OTHER, 1, "failed", error=Error("TimeoutError", "the printer does not answer")),
     ],
 )
-FINISHED = Finished([Answer(ID, 1, True, State.DONE), Answer(OTHER, 1, True, State.SCHEDULED)])
+FINISHED = shapes.Finished([Answer(ID, 1, True, State.DONE), Answer(OTHER, 1, True, State.SCHEDULED)])
 BEAT = protocol.BeatBody(
     WORKER_ID,
     [Lease(ID, 1)],

@@ -58,3 +58,7 @@ class Said(NamedTuple):
     """It needs no token."""
     path: Mapping[str, str] = {}
     """Examples of what stands in the path."""
+
+
+Routes = Mapping[tuple[str, str], Said]
+"""By method and path, as they stand in the table of routes."""

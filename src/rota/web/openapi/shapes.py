@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from rota.core.bulk import Progress
+from rota.core.explain import Certainty
+from rota.core.history import Group
 from rota.core.workers import Transport
+from rota.model.failure import HOURS
 from rota.model.job import Retry, State
-from rota.model.protocol import Error
-from rota.model.schema import Base64, Time, Uuid
-
-
-class Stored(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One job of an enqueue. `created` false: it was there already; `why` says by which key."""
-
-    id: Uuid
-    type: str
-    queue: str
-    state: State | None
-    created: bool
-    why: Literal["unique", "idempotency"] | None = None
+from rota.model.protocol import Answer, Error
+from rota.model.schema import Base64, Time, Uuid, says
+from rota.web import wire
 
 
 class StoredMany(msgspec.Struct, frozen=True):
     """One entry per job of the request, in its order."""
 
-    jobs: list[Stored]
+    jobs: list[wire.Stored]
 
 
 class Reported(msgspec.Struct, frozen=True):
@@ -76,6 +70,7 @@ class JobInList(msgspec.Struct, frozen=True, kw_only=True):
     losses: int
     cancel_requested: bool
     reason: str | None
+    fingerprint: str | None
     progress: Reported | None
     waiting_because: str | None
 
@@ -124,6 +119,58 @@ class LogPage(msgspec.Struct, frozen=True):
 
     lines: list[LogEntry]
     next: int
+
+
+class BulkProgress(Progress, frozen=True):
+    """What was done to the jobs of a filter so far: `matched` = `changed` + `skipped`."""
+
+
+class JobCause(msgspec.Struct, frozen=True):
+    """One thing that keeps a job from running, or is good to know of it."""
+
+    cause: str
+    sentence: str
+    at: Time | None
+    numbers: dict[str, Any]
+
+
+class JobExplanation(msgspec.Struct, frozen=True):
+    """Why a job does not run, and when it will. `causes` come by importance; `cause` and `sentence` are those
+    of the first.
+    """
+
+    id: Uuid
+    type: str
+    queue: str
+    state: State
+    now: Time
+    cause: str
+    sentence: str
+    at: Time | None
+    certainty: Certainty | None
+    causes: Annotated[list[JobCause], says(minItems=1)]
+
+
+class FailureGroup(msgspec.Struct, frozen=True):
+    """Failed jobs that failed alike: same type, same class of error, same place in the user's code."""
+
+    fingerprint: str
+    type: str
+    error: str
+    frame: str | None
+    message: str
+    job: Uuid | None
+    jobs: int
+    first_seen: Time
+    last_seen: Time
+    hours: Annotated[tuple[int, ...], says(minItems=HOURS, maxItems=HOURS)]
+
+
+class FailurePage(msgspec.Struct, frozen=True):
+    """`cursor` asks for the next page; null: this was the last."""
+
+    failures: list[FailureGroup]
+    cursor: str | None
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,9 +226,20 @@ class WorkerList(msgspec.Struct, frozen=True):
     workers: list[ConnectedWorker]
 
 
+class Rates(msgspec.Struct, frozen=True):
+    """What happened per second, in the last minute or since the server started."""
+
+    enqueued: float
+    started: float
+    done: float
+    failed: float
+    cancelled: float
+    requeued: float
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """`states`: jobs in the store. `enqueued`, `started` and `finished` count since the server started,
-    `uptime` seconds ago. `running`: jobs in the hands of workers.
+    """`states`: jobs in the store. `enqueued`, `started`, `finished` and `requeued` count since the server
+    started, `uptime` seconds ago. `running`: jobs in the hands of workers.
     """
 
     version: str
@@ -190,9 +248,86 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     enqueued: int
     started: int
     finished: dict[State, int]
+    requeued: int
+    rates: Rates
     workers: int
     slots: int
     running: int
+
+
+class Period(msgspec.Struct, frozen=True):
+    """From `since` to before `until`."""
+
+    since: Time
+    until: Time
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Seconds; null: nothing was measured."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class QuantilesByPoint(msgspec.Struct, frozen=True):
+    """Seconds for each point; null: nothing was measured."""
+
+    p50: list[float | None]
+    p95: list[float | None]
+    p99: list[float | None]
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """Over all points."""
+
+    enqueued: int
+    started: int
+    done: int
+    failed: int
+    cancelled: int
+    requeued: int
+    wait: Quantiles
+    run: Quantiles
+
+
+class FiguresLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one group, one entry a point; null in a count: no server was up."""
+
+    queue: str | None
+    type: str | None
+    others: int | UnsetType = UNSET
+    totals: Totals
+    enqueued: list[int | None]
+    started: list[int | None]
+    done: list[int | None]
+    failed: list[int | None]
+    cancelled: list[int | None]
+    requeued: list[int | None]
+    wait: QuantilesByPoint
+    run: QuantilesByPoint
+    pending: list[int | None] | UnsetType = UNSET
+    scheduled: list[int | None] | UnsetType = UNSET
+    running: list[int | None] | UnsetType = UNSET
+    oldest_age: list[float | None] | UnsetType = UNSET
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures over time. The first point begins at `since`, the last one ends at `until`."""
+
+    resolution: int
+    since: Time
+    until: Time
+    points: int
+    group: Group
+    up: list[Period]
+    series: list[FiguresLine]
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """One answer per outcome, in their order."""
+
+    answers: list[Answer]
 
 
 class Health(msgspec.Struct, frozen=True):

@@ -1,0 +1,27 @@
+"""What is said of each route, one module per resource; see :mod:`rota.web.openapi.saying`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rota.web.openapi.routes import events, jobs, many, protocol, queues, server
+from rota.web.openapi.saying import Routes
+
+TAGS: Mapping[str, str] = {
+    "Jobs": "Store jobs, look at them, act on them.",
+    "Queues": "Lines of jobs.",
+    "Workers": "Who is connected.",
+    "Worker protocol": "What a worker itself asks; docs/protocol.md tells how the requests go together.",
+    "Events": "What happens, as it happens; docs/events.md lists the events.",
+    "Server": "Figures, probes, and this description.",
+}
+
+SAID: Routes = {
+    **jobs.SAID,
+    **many.SAID,
+    **queues.SAID,
+    **protocol.SAID,
+    **events.SAID,
+    **server.SAID,
+}
+"""What has to be said of a route, beyond what its line in the table and its handler say themselves."""
