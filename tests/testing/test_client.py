@@ -25,7 +25,7 @@ from tests.testing import shop
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "enqueue": (JobSpec(type="x"), "key"),
     "enqueue_and_wait": (JobSpec(type="x"), "key-2", 0.5),
-    "enqueue_many": ([b'{"type": "x"}'], "key-3"),
+    "enqueue_many": ([b'{"type": "x"}'], "key-3", [JobSpec(type="x")]),
     "job": ("ID",),
     "result": ("ID",),
     "logs": ("ID",),
@@ -33,6 +33,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "retry": ("ID",),
     "run_now": ("LATER",),
     "delete": ("ID",),
+    "explain": ("ID",),
+    "bulk": ("retry", {"state": "failed"}),
     "pause": ("q/1",),
     "resume": ("q/1",),
     "clear": ("q/1",),
@@ -58,7 +60,7 @@ def test_every_call_of_a_client_has_an_answer(t: Harness) -> None:
         with suppress(rota.NotFound, rota.Conflict):
             shop.app.client.send(function(*given))
         made += 1
-    assert made >= 18
+    assert made >= 22
 
 
 def test_answers_are_those_of_a_server(t: Harness) -> None:
@@ -80,9 +82,74 @@ def test_answers_are_those_of_a_server(t: Harness) -> None:
     assert client.health() == {"status": "ok"}
 
 
+def test_many_jobs_at_once(t: Harness) -> None:
+    client = shop.app.client
+    handles = [shop.remind.options(delay=60).enqueue(n) for n in range(3)]
+    due = shop.welcome.enqueue(7)
+    assert client.cancel_all(type="remind", dry_run=True).matched == 3
+    done = client.cancel_all(type="remind", limit=2)
+    assert (done.matched, done.changed, done.skipped) == (2, 2, 0)
+    assert done.cursor is not None
+    assert client.cancel_all(type="remind").changed == 1
+    assert {client.job(one.id).state for one in handles} == {"cancelled"}
+    assert client.retry_all(ids=[handles[0].id]).changed == 1
+    assert client.delete_all(all=True).changed == 4
+    with pytest.raises(rota.NotFound):
+        client.job(due.id)
+
+
+def test_failures_and_explanations(t: Harness) -> None:
+    client = shop.app.client
+    shop.broken += [ValueError("no card"), ValueError("no money")]
+    ids = [shop.charge.options(retries=0).enqueue("a").id for _ in range(2)]
+    later = shop.remind.options(delay=60).enqueue(7)
+    t.run_due()
+    [group] = client.failures(queue="default").failures
+    assert (group.type, group.jobs, sum(group.hours)) == ("charge", 2, 2)
+    assert {one.id for one in client.jobs(fingerprint=group.fingerprint).jobs} == set(ids)
+    assert (group.error, group.frame, group.message) == ("ValueError", "shop.py:charge", "no money")
+    assert client.failures(type="remind").failures == ()
+    told = client.explain(later.id)
+    assert (told.cause, told.certainty, told.at) == ("scheduled", "known", client.job(later.id).run_at)
+    assert client.explain(ids[0]).cause == "attempts_used_up"
+
+
+def test_figures_over_time_follow_the_clock(t: Harness) -> None:
+    client = shop.app.client
+    t.advance(-t.now.timestamp() % 5)
+    start = t.now
+    for _ in range(3):
+        shop.remind.enqueue(7)
+    t.run_due()
+    t.advance(30)
+    shop.remind.enqueue(7)
+    t.run_due()
+    t.advance(5)
+    told = client.stats(resolution="5s", since=start, queue="mail")
+    [line] = told["series"]
+    assert (told["points"], line["done"]) == (7, [3, 0, 0, 0, 0, 0, 1])
+    assert line["totals"]["enqueued"] == 4
+    with pytest.raises(rota.BadInput, match="since must be before until"):
+        client.stats(since=t.now + timedelta(hours=1))
+
+
+def test_there_is_no_stream_of_events(t: Harness) -> None:
+    """Rather than that of a real server, which may well be there."""
+    with pytest.raises(NotImplementedError, match="no stream of events"):
+        next(shop.app.client.events())
+
+
 def test_refusals_are_those_of_a_server(t: Harness) -> None:
     client = shop.app.client
+    deep: list[Any] = []
+    for _ in range(70):
+        deep = [deep]
     for call, kind, code in (
+        (lambda: client.jobs(tag="a\0b"), rota.BadInput, "bad_character"),
+        (lambda: client.jobs(limit=1000), rota.BadInput, "invalid_limit"),
+        (lambda: client.enqueue(rota.job("x", payload=deep)), rota.BadInput, "too_deep"),
+        (lambda: client.delete_all(state="running"), rota.BadInput, "invalid_filter"),
+        (lambda: client.stats(group="worker"), rota.BadInput, "invalid_group"),
         (lambda: client.job("nothing"), rota.NotFound, "job_not_found"),
         (lambda: client.enqueue(rota.job("bad type")), rota.BadInput, "invalid_type"),
         (lambda: client.enqueue(rota.job("x", priority=1000)), rota.BadInput, "invalid_priority"),
@@ -195,9 +262,9 @@ print(*sorted(sys.modules))
     loaded = set(out.split())
     assert {"rota.core.service", "rota.sdk.desk", "apsw"} <= loaded
     assert not loaded & {"starlette", "uvicorn", "uvloop", "httptools", "websockets", "yaml", "click"}
-    assert {name for name in loaded if name.startswith(("rota.web.", "rota.app", "rota.config"))} == {
-        "rota.web.wire"
-    }
+    ours = {name for name in loaded if name.startswith(("rota.web.", "rota.app", "rota.config"))}
+    shapes = {"figures", "filters", "parameters", "strict", "target", "wire"}
+    assert ours == {f"rota.web.{name}" for name in shapes}
 
 
 def test_the_real_time_at_the_start_is_that_of_the_machine() -> None:

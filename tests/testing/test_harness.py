@@ -176,7 +176,9 @@ def test_only_named_queues_are_served() -> None:
         mail, other = shop.remind.enqueue(7), shop.charge.enqueue("A-1")
         t.run_due()
         t.assert_state(other, "done")
-        assert t.assert_state(mail, "pending").waiting_because == "No worker serves the queue mail."
+        assert t.assert_state(mail, "pending").waiting_because == (
+            "No worker serves the queue mail. Workers that know the type remind serve default."
+        )
         assert t.run_until_idle() == {}, "a job that nobody will take does not keep anything going"
 
 

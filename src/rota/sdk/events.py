@@ -20,6 +20,7 @@ import msgspec
 from rota.model.errors import RotaError, Unavailable
 from rota.sdk import calls
 from rota.sdk.calls import Answer, Call
+from rota.sdk.standin import stand_ins
 from rota.sdk.transport import CONNECT_SECONDS, MAX_PAUSE, Transport
 
 QUIET_SECONDS = 40.0
@@ -69,6 +70,8 @@ class Following:
     """What both clients share: the request, and what a failure means."""
 
     def __init__(self, transport: Transport, topics: Iterable[str], after: str | None) -> None:
+        if transport.url in stand_ins:
+            raise NotImplementedError("rota.testing has no stream of events; look at the jobs instead.")
         self._transport = transport
         self._topics = [topics] if isinstance(topics, str) else list(topics)
         self.cursor = after

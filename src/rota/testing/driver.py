@@ -297,6 +297,8 @@ class Driver:
         clock, hands = self.clock, self.hands
         if at > clock.now():
             clock.advance(at - clock.now())
+            # What happened before belongs to the time before.
+            await self.service.series.tick()
             self._told(clock.now())
         # Timers of the loop that are due: one turn to be found, one to be called, one for what they cause.
         for _ in range(3):

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
-from rota import __version__
-from rota.core import bulk
-from rota.model.clock import SECOND, to_text
-from rota.model.errors import BadInput, Conflict, NotFound, RotaError
-from rota.model.job import ENDED, Job, Match, State
-from rota.model.spec import parse_time, request
+from rota.core import bulk, failures
+from rota.core.facts import explain_job
+from rota.model.clock import to_text
+from rota.model.errors import Conflict, NotFound, RotaError
+from rota.model.job import ENDED, Job, State
+from rota.model.spec import request
 from rota.sdk.calls import JSON, Answer, Call
 from rota.testing.driver import Driver
-from rota.web import wire
+from rota.web import strict, target, wire
+from rota.web.figures import FIGURES, counters, over_time
+from rota.web.filters import LIST, bulk_of, match_of
+from rota.web.parameters import Query
 
 PROBLEM = "application/problem+json"
+_LIST, _FIGURES = Query(*LIST), Query(*FIGURES)
 
 
 class Replies:
@@ -36,35 +40,25 @@ class Replies:
 
     async def _answer(self, call: Call[Any]) -> Answer:
         path, _, query = call.path.partition("?")
+        target.check(path.encode(), query.encode())
         asked = dict(parse_qsl(query, keep_blank_values=True))
         service = self._service
         match call.method, [unquote(part) for part in path.strip("/").split("/")]:
             case "POST", ["v1", "jobs"]:
                 return await self._enqueue(call, asked)
             case "GET", ["v1", "jobs"]:
-                page = await service.jobs(_match(asked), int(asked.get("limit", 50)), asked.get("cursor"))
+                wish = _LIST.read(query.encode())
+                page = await service.jobs(match_of(wish), wish["limit"], wish["cursor"])
                 jobs = [wire.job(job, service.waits_for(job), whole=False) for job in page.jobs]
                 return _json({"jobs": jobs, "cursor": page.cursor})
-            case "GET", ["v1", "jobs", id]:
-                return self._job(await self._waited(id, asked))
-            case "GET", ["v1", "jobs", id, "result"]:
-                return _result(await self._waited(id, asked))
-            case "GET", ["v1", "jobs", id, "logs"]:
-                after = int(asked.get("after", 0))
-                lines = await service.logs(id, after, int(asked.get("limit", 1000)))
-                shapes = [
-                    {"n": n, "at": to_text(one.at), "level": one.level, "text": one.text} for n, one in lines
-                ]
-                return _json({"lines": shapes, "next": lines[-1][0] if lines else after})
-            case "POST", ["v1", "jobs", id, "cancel"]:
-                return self._job(await service.cancel(id))
-            case "POST", ["v1", "jobs", id, "retry"]:
-                return self._job(await service.retry(id))
-            case "POST", ["v1", "jobs", id, "run-now"]:
-                return self._job(await service.run_now(id))
-            case "DELETE", ["v1", "jobs", id]:
-                await service.delete(id)
-                return Answer(204, JSON, b"")
+            case "POST", ["v1", "jobs", "cancel" | "retry" | "delete" as act]:
+                return await self._bulk(cast(bulk.Act, act), call.body or b"")
+            case method, ["v1", "jobs", id, *rest]:
+                return await self._one(call, method, id, rest, asked)
+            case "GET", ["v1", "failures"]:
+                limit = int(asked.get("limit", 50))
+                groups = (asked.get("queue"), asked.get("type"), limit, asked.get("cursor"))
+                return _json(wire.failures(await failures.page(service, *groups)))
             case _, ["v1", "queues", *rest]:
                 return await self._queues(call, rest)
             case "GET", ["v1", "workers"]:
@@ -76,16 +70,48 @@ class Replies:
                     )
                 return _json(wire.worker(service.workers.roster[id]), 202)
             case "GET", ["v1", "stats"]:
-                return await self._stats()
+                if not query:
+                    return _json(await counters(service))
+                return _json(await over_time(service, _FIGURES.read(query.encode())))
             case "GET", ["health"]:
                 return _json({"status": "ok"})
-        raise NotImplementedError(f"rota.testing has no answer to {call.method} {path}.")
+        raise _unknown(call)
+
+    async def _one(
+        self, call: Call[Any], method: str, id: str, rest: list[str], asked: dict[str, str]
+    ) -> Answer:
+        service = self._service
+        match method, rest:
+            case "GET", []:
+                return self._job(await self._waited(id, asked))
+            case "GET", ["result"]:
+                return _result(await self._waited(id, asked))
+            case "GET", ["logs"]:
+                after = int(asked.get("after", 0))
+                lines = await service.logs(id, after, int(asked.get("limit", 1000)))
+                shapes = [
+                    {"n": n, "at": to_text(one.at), "level": one.level, "text": one.text} for n, one in lines
+                ]
+                return _json({"lines": shapes, "next": lines[-1][0] if lines else after})
+            case "GET", ["explain"]:
+                return _json(wire.explanation(await explain_job(service, id)))
+            case "POST", ["cancel"]:
+                return self._job(await service.cancel(id))
+            case "POST", ["retry"]:
+                return self._job(await service.retry(id))
+            case "POST", ["run-now"]:
+                return self._job(await service.run_now(id))
+            case "DELETE", []:
+                await service.delete(id)
+                return Answer(204, JSON, b"")
+        raise _unknown(call)
 
     async def _enqueue(self, call: Call[Any], asked: dict[str, str]) -> Answer:
         body = call.body or b""
         specs, many = wire.specs(body)
         service, key = self._service, call.headers.get("Idempotency-Key")
         wanted = request(specs, service.clock.now(), service.limits, many=many, key=key, body=body)
+        strict.check(body, wire.LEVELS if many else 1)
         kept = await service.enqueue(wanted)
         if "wait" in asked:
             job = await self._driver.wait(kept[0].id, float(asked["wait"]))
@@ -106,34 +132,25 @@ class Replies:
                 return _json(wire.queue(await service.resume(name)))
             case "DELETE", [name, "jobs"]:
                 return _json({"deleted": await bulk.clear(service, name)})
-        raise NotImplementedError(f"rota.testing has no answer to {call.method} {call.path}.")
+        raise _unknown(call)
 
     async def _waited(self, id: str, asked: dict[str, str]) -> Job:
         job = await self._driver.wait(id, float(asked.get("wait", 0)))
         return job if job is not None else await self._service.job(id)
 
-    async def _stats(self) -> Answer:
-        service = self._service
-        states = dict.fromkeys(State, 0)
-        for row in await service.engine.count():
-            states[row.state] += row.jobs
-        roster, meter = service.workers.roster.values(), service.workers.meter
-        return _json(
-            {
-                "version": __version__,
-                "uptime": (service.clock.now() - service.started_at) / SECOND,
-                "states": states,
-                "enqueued": meter.enqueued.total(),
-                "started": service.dispatch.started,
-                "finished": meter.totals(),
-                "workers": len(roster),
-                "slots": sum(worker.slots for worker in roster),
-                "running": sum(len(worker.taken) for worker in roster),
-            }
+    async def _bulk(self, act: bulk.Act, body: bytes) -> Answer:
+        asked, match = bulk_of(act, body)
+        steps = (bulk.count if asked.dry_run else bulk.run)(
+            self._service, act, match, asked.limit, asked.cursor
         )
+        return _json([progress async for progress in steps][-1])
 
     def _job(self, job: Job) -> Answer:
         return _json(wire.job(job, self._service.waits_for(job)))
+
+
+def _unknown(call: Call[Any]) -> NotImplementedError:
+    return NotImplementedError(f"rota.testing has no answer to {call.method} {call.path}.")
 
 
 def _result(job: Job) -> Answer:
@@ -147,29 +164,6 @@ def _result(job: Job) -> Answer:
             reason=job.reason,
         )
     return _json({"id": job.id, "state": job.state}, 202)
-
-
-def _match(asked: dict[str, str]) -> Match:
-    states = None
-    if "state" in asked:
-        known = [state.value for state in State]
-        if unknown := [name for name in asked["state"].split(",") if name not in known]:
-            raise BadInput(
-                f"state must be one or more (comma) of {', '.join(known)}, not {unknown[0]!r}.",
-                code="invalid_filter",
-                field="state",
-            )
-        states = tuple(State(name) for name in asked["state"].split(","))
-    return Match(
-        states=states,
-        queue=asked.get("queue"),
-        type=asked.get("type"),
-        tag=asked.get("tag"),
-        worker=asked.get("worker"),
-        since=parse_time("since", asked["since"]) if "since" in asked else None,
-        until=parse_time("until", asked["until"]) if "until" in asked else None,
-        text=asked.get("q") or None,
-    )
 
 
 def _json(shape: object, status: int = 200) -> Answer:
