@@ -6,6 +6,8 @@
 
 PYTHON ?= python3
 ARGS   ?=
+# Tests start servers, workers and browsers of their own: more of them at a time make nothing quicker.
+JOBS   ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 BIN    := .venv/bin
 
 # The two stamps: what the lock asks for is installed, and so is Rota itself. Their names carry the folder and the
@@ -46,7 +48,7 @@ test: $(READY) ## run all tests (ARGS="tests/core -x -k name")
 	    fi; \
 	    if ! $(CHROMIUM) && [ -z "$${CI:-}" ]; then leave=(--ignore=tests/browser); fi; \
 	fi; \
-	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--ignore=tests/test_shape.py "$${leave[@]}") || failed=$$?; \
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(JOBS) --ignore=tests/test_shape.py "$${leave[@]}") || failed=$$?; \
 	if [ "$${#leave[@]}" -gt 0 ]; then \
 	    echo "test: LEFT OUT: tests/browser, because there is no Chromium (Debian: apt-get install chromium)" >&2; \
 	fi; \

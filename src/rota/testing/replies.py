@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -52,7 +52,7 @@ class Replies:
                 jobs = [wire.job(job, service.waits_for(job), whole=False) for job in page.jobs]
                 return _json({"jobs": jobs, "cursor": page.cursor})
             case "POST", ["v1", "jobs", "cancel" | "retry" | "delete" as act]:
-                return await self._bulk(cast(bulk.Act, act), call.body or b"")
+                return await self._bulk(act, call.body or b"")
             case method, ["v1", "jobs", id, *rest]:
                 return await self._one(call, method, id, rest, asked)
             case "GET", ["v1", "failures"]:
