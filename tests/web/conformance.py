@@ -21,7 +21,7 @@ class Description:
     """The document, and its schemas made strict: an answer may hold nothing that is not described."""
 
     def __init__(self) -> None:
-        self.document: Json = json.loads(openapi.page())
+        self.document: Json = json.loads(openapi.page(ROUTES))
         self._routes = [
             (route.method, compile_path(route.path)[0], plain(route.path))
             for route in ROUTES

@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,13 +14,12 @@ import click
 from rota.commands import output
 from rota.commands.common import MISUSED, as_json, json_option, start_logs
 from rota.commands.output import Column
+from rota.commands.settings import DEFAULT_FILE, load_settings
 
 if TYPE_CHECKING:
     from rota.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_FILE = "rota.yaml"
 
 IN_FORCE = "-"
 """The store of the settings."""
@@ -211,17 +209,6 @@ def _dev(settings: Settings) -> str:
     return (f"  Tasks:             {tasks}, started again when their source changes\n" if tasks else "") + (
         f"  Mail and webhooks: mail {mail}; webhooks {hooks}\n"
     )
-
-
-def load_settings(config: str | None, flags: dict[str, Any], targets: tuple[str, ...] = ()) -> Settings:
-    """Settings as ``rota serve`` has them; BadConfig with all faults."""
-    from rota.config import load
-
-    if targets:
-        flags["work"] = (*targets, *flags.get("work", ()))
-    if config is None and not os.environ.get("ROTA_CONFIG") and Path(DEFAULT_FILE).is_file():
-        config = DEFAULT_FILE
-    return load(config, os.environ, flags)
 
 
 def _json(shape: object) -> None:

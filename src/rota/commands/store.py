@@ -82,7 +82,7 @@ def _lines(verdict: Verdict) -> Iterator[tuple[str, output.Cell]]:
 
 def _store(config: str | None, store: str | None) -> str:
     """The store's URL. One that was named needs no settings, so faults in them do not matter."""
-    from rota.commands.serve import load_settings
+    from rota.commands.settings import load_settings
 
     return store or load_settings(config, {}).store
 

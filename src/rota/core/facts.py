@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from rota.core.explain import Explanation, Facts, Line, Serving, able, explain
+from rota.core.explain import Explanation, Facts, Serving, able, explain
+from rota.core.service import Service
 from rota.model.job import Job, Match, State
-
-if TYPE_CHECKING:
-    from rota.core.service import Service
 
 LIMIT = 10_000
 """Jobs ahead that are counted exactly; beyond that the answer is *more than*."""
@@ -24,7 +21,7 @@ async def gather(service: Service, id: str) -> Facts:
     """The facts about one job. Raises NotFound."""
     job = await service.job(id)
     now = service.clock.now()
-    around = line(service, job)
+    around = service.line(job)
     ahead = None
     if job.state is State.PENDING:
         # Jobs that only other workers know do not stand in its way.
@@ -49,12 +46,6 @@ async def gather(service: Service, id: str) -> Facts:
         holder=await _holder(service, job),
         jump=service.workers.meter.jump,
     )
-
-
-def line(service: Service, job: Job) -> Line:
-    """What the server knows by heart."""
-    paused = job.queue in service.dispatch.paused
-    return Line(paused, service.dispatch.stopped, list(service.workers.roster.values()))
 
 
 def _known(workers: Sequence[Serving]) -> list[str] | None:

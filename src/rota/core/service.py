@@ -9,11 +9,10 @@ from typing import TypeVar
 
 import msgspec
 
-from rota.core import facts
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
 from rota.core.events import Event, moved, stored
-from rota.core.explain import in_short
+from rota.core.explain import Line, in_short
 from rota.core.gather import Gather
 from rota.core.reports import Rules
 from rota.core.series import Series
@@ -252,7 +251,13 @@ class Service:
 
     def waits_for(self, job: Job) -> str | None:
         """Why a pending job is not running, in words; None for any other job."""
-        return in_short(job, facts.line(self, job))
+        return in_short(job, self.line(job))
+
+    def line(self, job: Job) -> Line:
+        """What the server knows by heart of the line that a job stands in."""
+        return Line(
+            job.queue in self.dispatch.paused, self.dispatch.stopped, list(self.workers.roster.values())
+        )
 
     def due(self, at: int) -> None:
         """A job is scheduled for then."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
-from typing import NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,17 +19,8 @@ from rota.web.asgi import Ring
 from rota.web.auth import Gate
 from rota.web.hot import HotApi
 from rota.web.live import WorkerSocket
+from rota.web.route import Route
 from rota.web.takes import Handler
-
-
-class Route(NamedTuple):
-    """One line of the interface. Without a handler: a hot request or a WebSocket."""
-
-    method: str
-    path: str
-    summary: str
-    handler: Handler | None = None
-
 
 SOCKET_PATH = "/v1/worker"
 LIVE_PATH = "/v1/live"
@@ -96,6 +86,8 @@ def build(service: Service, gate: Gate, max_body: int) -> Ring:
     answers = {RotaError: problem, HTTPException: _http_problem, Exception: fault}
     app = Starlette(routes=routes, exception_handlers=answers)
     app.router.redirect_slashes = False
+    # For the description, which is made of them.
+    app.state.routes = ROUTES
     return Ring(app, hot.routes, gate, max_body)
 
 

@@ -51,7 +51,7 @@ async def get_openapi(service: Service, request: Request, asked: Asked) -> Respo
     # Imported when first asked for: a server that nobody asks need not load it.
     from rota.web import openapi
 
-    return _tagged(request, openapi.page(), "application/json", GUARDED)
+    return _tagged(request, openapi.page(request.app.state.routes), "application/json", GUARDED)
 
 
 async def get_page(service: Service, request: Request) -> Response:

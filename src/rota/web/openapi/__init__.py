@@ -6,10 +6,12 @@ from functools import cache
 
 import msgspec
 
+from rota.web.route import Route
+
 
 @cache
-def page() -> bytes:
+def page(routes: tuple[Route, ...]) -> bytes:
     """The document as JSON."""
     from rota.web.openapi.build import document
 
-    return msgspec.json.encode(document())
+    return msgspec.json.encode(document(routes))

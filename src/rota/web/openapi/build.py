@@ -11,7 +11,6 @@ import msgspec
 from rota import __version__
 from rota.model.schema import NAME_PATTERN
 from rota.web import wire
-from rota.web.api import ROUTES, Route
 from rota.web.auth import PROBES
 from rota.web.bulk import LINES
 from rota.web.hot import QUERIES
@@ -21,6 +20,7 @@ from rota.web.openapi.routes import SAID, TAGS
 from rota.web.openapi.saying import Answer, Example, Said
 from rota.web.openapi.shapes import Problem
 from rota.web.parameters import NOTHING, Parameter, Query
+from rota.web.route import Route
 from rota.web.takes import query_of
 
 Shape = dict[str, Any]
@@ -48,7 +48,7 @@ INTRODUCTION = (
 )
 
 
-def document() -> Shape:
+def document(routes: Iterable[Route]) -> Shape:
     """OpenAPI 3.1."""
     types = _types()
     shapes, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
@@ -58,7 +58,7 @@ def document() -> Shape:
                 field["description"] = told
     build = _Builder(dict(zip(map(repr, types), shapes, strict=True)))
     paths: dict[str, Shape] = {}
-    for route in ROUTES:
+    for route in routes:
         said = SAID.get((route.method, route.path))
         if said is None:
             continue
