@@ -34,6 +34,7 @@ DRAWN = """[...document.querySelectorAll(".operation")].map((card) => ({
     text: card.textContent,
     parameters: [...card.querySelectorAll("th code")].map((one) => one.textContent),
     answers: [...card.querySelectorAll(".reply > summary .status")].map((one) => one.textContent),
+    media: [...card.querySelectorAll(".reply > p > code")].map((one) => one.textContent),
     command: card.querySelector(".command").textContent,
     fields: card.querySelectorAll("form.try input, form.try textarea").length,
 }))"""
@@ -88,6 +89,9 @@ async def test_every_operation_is_drawn(browser: Browser, site: Site) -> None:
             assert operation["description"].replace("`", "") in one["text"]
             assert one["parameters"] == [of["name"] for of in operation.get("parameters", [])]
             assert one["answers"] == sorted(operation["responses"])
+            assert {
+                media for answer in operation["responses"].values() for media in answer.get("content", {})
+            } <= set(one["media"])
             assert one["command"].startswith("Copycurl ")
             assert one["fields"] >= len(one["parameters"]) + ("requestBody" in operation)
         # Schemas open within schemas.

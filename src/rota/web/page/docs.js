@@ -113,13 +113,13 @@ function parts(path, method, operation, named) {
 
 function reply(status, one, named) {
   const kind = status < 400 ? "good" : "bad";
-  const [media, content] = Object.entries(one.content ?? {})[0] ?? [];
   return element("details", { class: "reply" },
     element("summary", {}, element("span", { class: `status ${kind}` }, status), element("span", {}, prose(one.description))),
-    media && element("p", {}, element("code", {}, media)),
     Object.keys(one.headers ?? {}).map((name) => element("p", {}, "Header ", element("code", {}, name))),
-    content?.schema && tree(content.schema, named),
-    content?.example !== undefined && block(pretty(content.example), `Example of ${status}`));
+    Object.entries(one.content ?? {}).map(([media, content]) => [
+      element("p", {}, element("code", {}, media)),
+      content.schema && tree(content.schema, named),
+      content.example !== undefined && block(pretty(content.example), `Example of ${status}`)]));
 }
 
 function filter() {
