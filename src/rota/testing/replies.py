@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-import msgspec
-
 from rota.core import bulk, failures
 from rota.core.facts import explain_job
-from rota.model.clock import to_text
-from rota.model.errors import Conflict, NotFound, RotaError
+from rota.model.errors import NotFound, RotaError
 from rota.model.job import ENDED, Job, State
 from rota.model.spec import request
 from rota.sdk.calls import JSON, Answer, Call
@@ -89,10 +86,7 @@ class Replies:
             case "GET", ["logs"]:
                 after = int(asked.get("after", 0))
                 lines = await service.logs(id, after, int(asked.get("limit", 1000)))
-                shapes = [
-                    {"n": n, "at": to_text(one.at), "level": one.level, "text": one.text} for n, one in lines
-                ]
-                return _json({"lines": shapes, "next": lines[-1][0] if lines else after})
+                return _json(wire.log_page(lines, after))
             case "GET", ["explain"]:
                 return _json(wire.explanation(await explain_job(service, id)))
             case "POST", ["cancel"]:
@@ -157,12 +151,7 @@ def _result(job: Job) -> Answer:
     if job.state is State.DONE:
         return Answer(200, job.result_type or JSON, b"null" if job.result is None else job.result)
     if job.state in ENDED:
-        raise Conflict(
-            f"The job ended as {job.state}; it has no result.",
-            code=f"job_{job.state}",
-            error=None if job.error is None else msgspec.Raw(job.error),
-            reason=job.reason,
-        )
+        raise wire.no_result(job)
     return _json({"id": job.id, "state": job.state}, 202)
 
 

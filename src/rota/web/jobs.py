@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from rota.core.service import LOG_LINES, Service
-from rota.model.clock import to_text
-from rota.model.errors import Conflict
 from rota.model.job import ENDED, Job, State
 from rota.web import wire
 from rota.web.answers import Json
@@ -51,12 +48,7 @@ async def get_result(service: Service, request: Request, asked: Asked) -> Respon
         result = b"null" if job.result is None else job.result
         return Response(result, headers=headers, media_type=job.result_type or "application/json")
     if job.state in ENDED:
-        raise Conflict(
-            f"The job ended as {job.state}; it has no result.",
-            code=f"job_{job.state}",
-            error=None if job.error is None else msgspec.Raw(job.error),
-            reason=job.reason,
-        )
+        raise wire.no_result(job)
     return Json({"id": job.id, "state": job.state}, 202)
 
 
@@ -70,8 +62,7 @@ async def get_logs(service: Service, request: Request, asked: Asked) -> Response
     """
     after = asked["after"]
     lines = await service.logs(request.path_params["id"], after, asked["limit"])
-    shapes = [{"n": n, "at": to_text(line.at), "level": line.level, "text": line.text} for n, line in lines]
-    return Json({"lines": shapes, "next": lines[-1][0] if lines else after})
+    return Json(wire.log_page(lines, after))
 
 
 @takes()

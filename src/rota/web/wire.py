@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -16,9 +16,9 @@ from rota.core.explain import Explanation
 from rota.core.service import QueueInfo
 from rota.core.workers import Worker
 from rota.model.clock import SECOND, to_text
-from rota.model.errors import BadInput, RotaError
+from rota.model.errors import BadInput, Conflict, RotaError
 from rota.model.failure import FailureGroup, FailurePage
-from rota.model.job import Attempt, Job, Kept, NewJob, State
+from rota.model.job import Attempt, Job, Kept, LogLine, NewJob, State
 from rota.model.schema import Uuid, says
 from rota.model.spec import NAME_RULE, JobSpec
 from rota.web import strict
@@ -185,6 +185,22 @@ def job(job: Job, waits_for: str | None = None, *, whole: bool = True) -> dict[s
     shape["error"] = _raw(job.error)
     shape["attempts"] = [_attempt(one) for one in job.attempts]
     return shape
+
+
+def no_result(job: Job) -> Conflict:
+    """Why a job that has ended without a result has none."""
+    return Conflict(
+        f"The job ended as {job.state}; it has no result.",
+        code=f"job_{job.state}",
+        error=_raw(job.error),
+        reason=job.reason,
+    )
+
+
+def log_page(lines: Sequence[tuple[int, LogLine]], after: int) -> dict[str, Any]:
+    """Log lines of a job, and what to give as ``after`` for those behind them."""
+    shapes = [{"n": n, "at": to_text(one.at), "level": one.level, "text": one.text} for n, one in lines]
+    return {"lines": shapes, "next": lines[-1][0] if lines else after}
 
 
 def queue(info: QueueInfo) -> dict[str, Any]:
