@@ -80,6 +80,9 @@ def test_fastapi(tmp_path: Path, server: Server) -> None:
         hook = {"id": "p1", "cents": 250}
         assert client.post("/hooks/payments", json=hook).json() == {"new": True}
         assert client.post("/hooks/payments", json=hook).json() == {"new": False}
+        # A worker that still had to report would wait for the server.
+        path = "/v1/jobs?type=book_payment&state=done"
+        wait_until(lambda: rota.get(path)["jobs"], "the payment is booked")
         server.kill()
         assert client.get(f"/reports/{gone['job']}").status_code == 503
     server.close()
