@@ -280,8 +280,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     ``since``/``until`` bound ``created_at`` (since inclusive, until exclusive). ``text`` is looked for
     in type, tags and the beginning of the id. ``lease_before`` and ``overdue_at`` are for upkeep: running
     jobs whose lease, or whose timeout, ended before that time. ``expired_at``: live jobs past their
-    ``expires_at``. ``delete_at``: ended jobs past their retention. ``holds``: the job that holds this unique
-    key.
+    ``expires_at``. ``delete_at``: ended jobs past their retention. Of either, at most the thousand most
+    overdue at a time. ``holds``: the job that holds this unique key.
     """
 
     ids: tuple[str, ...] | None = None

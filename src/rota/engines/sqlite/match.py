@@ -11,6 +11,8 @@ import msgspec
 from rota.model.errors import BadInput
 from rota.model.job import Match
 
+MOST_DUE = 1000
+"""Jobs past their expiry or retention that are looked at in one go, the most overdue ones first."""
 _LAST = 2**63 - 1
 
 
@@ -53,9 +55,20 @@ def where(match: Match) -> tuple[str, list[Any]]:
     if match.overdue_at is not None:
         add("state = 'running' AND timeout IS NOT NULL AND started_at + timeout < ?", match.overdue_at)
     if match.expired_at is not None:
-        add("state IN ('scheduled', 'pending') AND expires_at <= ?", match.expired_at)
+        # By its own index, and no more than a step of upkeep takes: the loop waits for this every second.
+        add(
+            "seq IN (SELECT seq FROM jobs INDEXED BY jobs_expiry WHERE expires_at IS NOT NULL "
+            "AND state IN ('scheduled', 'pending') AND expires_at <= ? ORDER BY expires_at LIMIT ?)",
+            match.expired_at,
+            MOST_DUE,
+        )
     if match.delete_at is not None:
-        add("delete_at <= ?", match.delete_at)
+        add(
+            "seq IN (SELECT seq FROM jobs INDEXED BY jobs_delete WHERE delete_at IS NOT NULL "
+            "AND delete_at <= ? ORDER BY delete_at LIMIT ?)",
+            match.delete_at,
+            MOST_DUE,
+        )
     return (" AND ".join(terms) or "true"), values
 
 
