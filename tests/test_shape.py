@@ -35,6 +35,8 @@ FLOORS = {
     "config",
     "app",
     "bench",
+    "builtin",
+    "doors",
     "testing",
     "supervise",
     "cli",

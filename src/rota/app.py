@@ -6,39 +6,25 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from rota import handlers, supervise
+from rota import builtin, doors, supervise
 from rota.config import Settings
 from rota.core import joblog, upkeep
-from rota.core.inside import InsideSource
 from rota.core.reports import Rules
 from rota.core.service import Service
 from rota.engines.open import open_engine
-from rota.handlers.settings import (
-    EmailSettings,
-    FileSettings,
-    HandlerSettings,
-    SleepSettings,
-    WebhookSettings,
-)
 from rota.model.clock import seconds
 from rota.model.errors import BadConfig
 from rota.model.protocol import MAX_FRAME
 from rota.model.spec import Limits
-from rota.sdk import trace
-from rota.sdk.worker import Worker
-from rota.web import api, connection, frames
-from rota.web.access import AccessLog
-from rota.web.auth import Gate
+from rota.web import connection, frames
 
 log = logging.getLogger("rota")
 
@@ -55,33 +41,35 @@ def main(settings: Settings) -> int:
 
 async def serve(settings: Settings) -> int:
     """Open the store, listen, work, and on the first signal drain. Raises BadConfig and StoreError."""
-    listener = _listen(settings)
+    listeners = doors.open_doors(settings)
     stop = _signals()
     try:
         engine = await open_engine(settings.store)
     except BaseException:
-        listener.close()
+        doors.close(listeners)
         raise
     service = Service(engine, rules=_rules(settings), limits=_limits(settings))
-    settings = msgspec.structs.replace(settings, connections=_descriptors(settings.connections))
-    host, port = listener.getsockname()[:2]
-    url = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+    settings = msgspec.structs.replace(settings, connections=doors.make_room(settings.connections))
+    url, *others = [doors.url_of(listener) for listener in listeners]
     try:
         await service.load()
         await upkeep.rescue_inside(service)
-        server = _Server(_web(service, settings))
+        servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings)]
         async with asyncio.TaskGroup() as group:
             timers = group.create_task(upkeep.run(service))
             if settings.dev:
                 group.create_task(joblog.run(service))
-            web = group.create_task(server.serve([listener]))
-            inside = [
-                group.create_task(_built_in(service, settings, *one)) for one in _built_in_queues(settings)
+            webs = [
+                group.create_task(server.serve([listener]))
+                for server, listener in zip(servers, listeners, strict=True)
             ]
+            inside = [group.create_task(one.run(service)) for one in builtin.workers(settings)]
             children = group.create_task(_children(settings, url, stop))
             log.info("listening", extra={"url": url, "store": _shown(settings.store), "pid": os.getpid()})
+            for (_, names), other in zip(settings.listeners, others, strict=True):
+                log.info("listening for fronts", extra={"url": other, "fronts": names})
             supervise.tell_system("READY=1")
-            await asyncio.wait([asyncio.create_task(stop.wait()), web], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([asyncio.create_task(stop.wait()), *webs], return_when=asyncio.FIRST_COMPLETED)
             log.info("draining", extra={"grace": settings.grace})
             supervise.tell_system("STOPPING=1")
             stop.set()
@@ -89,8 +77,9 @@ async def serve(settings: Settings) -> int:
             await asyncio.wait([*inside, children])
             service.workers.answer_fetches()
             service.bus.close()
-            server.should_exit = True
-            await web
+            for server in servers:
+                server.should_exit = True
+            await asyncio.wait(webs)
             timers.cancel()
         await service.series.stop()
     except ExceptionGroup as errors:
@@ -98,7 +87,7 @@ async def serve(settings: Settings) -> int:
             raise BadConfig([f"work: {unusable.exceptions[0]} cannot be run; see above."]) from None
         raise
     finally:
-        listener.close()
+        doors.close(listeners)
         await engine.close()
     log.info("stopped")
     return 0
@@ -112,17 +101,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _web(service: Service, settings: Settings) -> uvicorn.Config:
-    token = None if settings.token is None else settings.token.reveal()
-    # Without a token nothing but the address protects us from pages in the user's own browser.
-    hosts = None if token is not None or settings.insecure else settings.allowed_hosts
-    web: ASGIApp = api.build(service, Gate(token, hosts), settings.body_limit)
-    if (tracing := trace.tracer()) is not None:
-        from rota.web.spans import Traced
-
-        web = Traced(web, tracing)
-    if settings.dev or settings.log_level == "debug":
-        web = AccessLog(web, logging.INFO if settings.dev else logging.DEBUG)
+def _web(web: ASGIApp, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         web,
         http=connection.within(
@@ -161,55 +140,6 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def _built_in_queues(settings: Settings) -> Sequence[tuple[str, int]]:
-    return list(settings.handlers.queues.items()) if settings.handlers.active else []
-
-
-async def _built_in(service: Service, settings: Settings, queue: str, slots: int) -> None:
-    """The worker inside this process, for one queue."""
-    ours = settings.handlers
-    email = ours.email
-    app = handlers.build(
-        HandlerSettings(
-            enabled=ours.active,
-            sleep=SleepSettings(max_ms=ours.sleep.max_ms),
-            email=EmailSettings(
-                host=email.host,
-                port=email.port,
-                tls=email.tls,  # type: ignore[arg-type]
-                username=email.username,
-                password=None if email.password is None else email.password.reveal(),
-                sender=email.sender,
-                maildir=email.maildir,
-                timeout=email.timeout,
-            ),
-            webhook=WebhookSettings(
-                allow_private=ours.webhook.allow_private,
-                allow_networks=ours.webhook.allow_networks,
-                max_response_bytes=ours.webhook.max_response_bytes,
-                timeout=ours.webhook.timeout,
-            ),
-            files=FileSettings(folder=ours.files.folder, max_bytes=ours.files.max_bytes),
-        )
-    )
-    while True:
-        try:
-            worker = Worker(
-                app,
-                InsideSource(service),
-                queues=(queue,),
-                slots=slots,
-                grace=settings.grace,
-                name=f"built-in {queue}",
-                same_loop=True,
-            )
-            await worker.run()
-            return
-        except Exception:
-            log.exception("the built-in worker failed; starting another", extra={"queue": queue})
-            await asyncio.sleep(1)
-
-
 async def _children(settings: Settings, url: str, stop: asyncio.Event) -> None:
     if not settings.work:
         return
@@ -223,33 +153,6 @@ async def _children(settings: Settings, url: str, stop: asyncio.Event) -> None:
         for _ in range(1 if again else settings.processes)
     ]
     await supervise.run(commands, env, stop, settings.grace)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise BadConfig([f"listen: cannot listen on {settings.listen}: {error.strerror}."]) from error
-    listener.setblocking(False)
-    return listener
-
-
-def _descriptors(connections: int) -> int:
-    """Make room for so many connections, and answer for how many there is room."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        if soft < wanted:
-            log.warning("fewer connections than asked for", extra={"open_files": soft, "asked": connections})
-            return max(10, soft - OTHER_FILES)
-    return connections
 
 
 def _signals() -> asyncio.Event:

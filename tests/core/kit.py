@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from rota.core.service import Service
-from rota.core.workers import Worker
+from rota.core.worker import Worker
 from rota.engines.base import Engine
 from rota.model.job import Ask, Claimed, Job, Kept, Request, State
 from rota.model.protocol import Answer, End, Ending, Error, Hello, Lease, Stop, Work

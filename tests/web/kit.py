@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 
-from rota import app
+from rota import app, doors
 from rota.config import Settings
 from rota.core import upkeep
 from rota.core.service import Service
@@ -274,14 +274,13 @@ async def serving(
     engine = service.engine if service is not None else await open_engine(store)
     service = service or Service(engine, rules=app._rules(settings), limits=app._limits(settings))
     await service.load()
-    config = app._web(service, settings)
-    if application is not None:
-        config.app = application(service)
+    web = doors.applications(service, settings)[0] if application is None else application(service)
+    config = app._web(web, settings)
     server = uvicorn.Server(config)
     config.load()
     # What uvicorn does in `serve`, but without a loop that looks ten times a second whether it is to stop.
     server.lifespan = config.lifespan_class(config)
-    listener = app._listen(Settings(listen="127.0.0.1:0"))
+    [listener] = doors.open_doors(Settings(listen="127.0.0.1:0"))
     await server.startup([listener])
     await server.on_tick(0)
     upkeeping = asyncio.ensure_future(upkeep.run(service)) if timers else None

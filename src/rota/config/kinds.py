@@ -309,6 +309,18 @@ class Slots(Kind):
         return ", ".join(f"{name}={slots}" for name, slots in value.items()) or "none"
 
 
+class Queue(Text):
+    """The name of a queue."""
+
+    allowed = f"the name of a queue: {NAME_RULE}"
+
+    def parse(self, value: object) -> str:
+        text = super().parse(value)
+        if NAME.fullmatch(text) is None:
+            raise Refused
+        return text
+
+
 class Networks(Kind):
     """Networks as texts, host bits refused."""
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 import msgspec
 
 from rota.config import kinds
+from rota.config.fronts import Fronts, Listeners
 from rota.config.secret import Secret
 from rota.model.clock import SECOND
 from rota.model.policy import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, DEFAULT_RETENTION
@@ -106,6 +107,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Annotated[str | None, kinds.Text()] = None
     dev: Annotated[bool, kinds.Truth()] = False
     handlers: Handlers = Handlers()
+    fronts: Fronts = Fronts()
+    listeners: Annotated[tuple[tuple[str, tuple[str, ...]], ...], Listeners()] = ()
     origins: dict[str, str] = {}
     """Who said what: key to ``rota.yaml:3``, ``ROTA_LISTEN`` or ``--listen``; the rest is default."""
 

@@ -27,18 +27,26 @@ class Taker:
         types: tuple[str, ...] | None,
         slots: int,
         give: Callable[[list[Claimed]], None],
+        *,
+        except_types: tuple[str, ...] = (),
+        stand_in: bool = False,
     ) -> None:
+        """``types`` None: any but ``except_types``. ``stand_in``: takes nothing from a queue that a worker
+        which is none serves.
+        """
         self.worker = worker
         self.queues = queues
         self.types = None if types is None else frozenset(types)
         self.asked_types = types
+        self.except_types = except_types
+        self.stand_in = stand_in
         self.free = slots
         self.give = give
         self.open = True
         self._turn = 0
 
     def accepts(self, type: str) -> bool:
-        return self.types is None or type in self.types
+        return type not in self.except_types if self.types is None else type in self.types
 
     def order(self, queues: Iterable[str]) -> tuple[str, ...]:
         """The taker's queues among these, each in turn coming first, so that none starves another."""
@@ -65,6 +73,8 @@ class Dispatch:
         self.paused: set[str] = set()
         self.stopped = False
         self.started = 0
+        self.served: Callable[[str], bool] = lambda queue: False
+        """Whether a worker that is no stand-in serves a queue."""
         self.on_started: Callable[[str, list[Claimed]], None] = lambda worker, jobs: None
 
     @property
@@ -106,7 +116,7 @@ class Dispatch:
         left = dict(types)
         chosen: list[Taker] = []
         for taker in takers:
-            if taker.free <= 0:
+            if taker.free <= 0 or (taker.stand_in and self.served(queue)):
                 continue
             room = taker.free
             for type in [type for type in left if taker.accepts(type)]:
@@ -138,8 +148,11 @@ class Dispatch:
         asks = []
         for taker in takers:
             order = taker.order(open_queues)
+            if taker.stand_in:
+                order = tuple(queue for queue in order if not self.served(queue))
             if order:
-                asks.append((taker, Ask(taker.worker, order, taker.asked_types, taker.free)))
+                ask = Ask(taker.worker, order, taker.asked_types, taker.free, taker.except_types)
+                asks.append((taker, ask))
         if not asks:
             return
         now = self._clock.now()

@@ -34,6 +34,9 @@ class Serving(Protocol):
     slots: int
     taken: dict[tuple[str, int], tuple[str, str, int]]
     draining: bool
+    stand_in: bool
+
+    def knows(self, type: str) -> bool: ...
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -116,14 +119,10 @@ def in_short(job: Job, line: Line) -> str | None:
 
 
 def able(job: Job, line: Line) -> list[Serving]:
-    """The workers that the job may go to."""
-    return [
-        worker
-        for worker in line.roster
-        if job.queue in worker.queues
-        and not worker.draining
-        and (worker.types is None or job.type in worker.types)
-    ]
+    """The workers that the job may go to; a stand-in where nobody else serves the queue."""
+    serving = [worker for worker in line.roster if job.queue in worker.queues and not worker.draining]
+    others = [worker for worker in serving if not worker.stand_in]
+    return [worker for worker in others or serving if worker.knows(job.type)]
 
 
 def blockers(job: Job, line: Line) -> list[Cause]:

@@ -7,7 +7,8 @@ import asyncio
 import msgspec
 
 from rota.core.service import Service
-from rota.core.workers import INSIDE, Worker
+from rota.core.worker import Worker
+from rota.core.workers import INSIDE
 from rota.model.clock import SECOND
 from rota.model.protocol import Answer, Ending, Hello, Lease, Line, Progress, Stop, Welcome, Work
 
@@ -15,8 +16,13 @@ from rota.model.protocol import Answer, Ending, Hello, Lease, Line, Progress, St
 class InsideSource:
     """Where a worker in the server's own process gets its jobs (see ``rota.sdk.source.Source``)."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(
+        self, service: Service, *, except_types: tuple[str, ...] = (), stand_in: bool = False
+    ) -> None:
+        """For ``except_types`` and ``stand_in`` see :class:`rota.core.dispatch.Taker`."""
         self._service = service
+        self._except_types = except_types
+        self._stand_in = stand_in
         self._worker: Worker | None = None
         self._jobs: asyncio.Queue[Work] = asyncio.Queue()
         self._stops: asyncio.Queue[list[Stop]] = asyncio.Queue()
@@ -29,7 +35,15 @@ class InsideSource:
 
         workers = self._service.workers
         hello = msgspec.structs.replace(hello, worker=INSIDE + hello.worker.removeprefix(INSIDE))
-        self._worker = await workers.attach(hello, "inside", give, self._stops.put_nowait, self.drained.set)
+        self._worker = await workers.attach(
+            hello,
+            "inside",
+            give,
+            self._stops.put_nowait,
+            self.drained.set,
+            except_types=self._except_types,
+            stand_in=self._stand_in,
+        )
         return Welcome(workers.rules.lease / SECOND, workers.rules.beat / SECOND, hello.version)
 
     async def claim(self, slots: int) -> list[Work]:

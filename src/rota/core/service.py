@@ -209,8 +209,8 @@ class Service:
         infos = []
         for name in sorted(names):
             serving = [worker for worker in roster if name in worker.queues and not worker.draining]
-            any_type = any(worker.types is None for worker in serving)
-            known = {type for worker in serving for type in worker.types or ()}
+            serving = [worker for worker in serving if not worker.stand_in] or serving
+            wanted = waiting.get(name, set())
             infos.append(
                 QueueInfo(
                     name=name,
@@ -219,7 +219,9 @@ class Service:
                     oldest_age=max(0.0, (now - oldest[name]) / SECOND) if name in oldest else None,
                     workers=len(serving),
                     slots=sum(worker.slots for worker in serving),
-                    types_without_worker=[] if any_type else sorted(waiting.get(name, set()) - known),
+                    types_without_worker=sorted(
+                        type for type in wanted if not any(worker.knows(type) for worker in serving)
+                    ),
                 )
             )
         return infos

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -14,6 +14,7 @@ from rota.core.dispatch import Dispatch, Taker
 from rota.core.events import Event, told
 from rota.core.meter import Meter
 from rota.core.reports import Rules
+from rota.core.worker import Transport, Worker
 from rota.engines.base import Engine
 from rota.model import policy, protocol
 from rota.model.clock import SECOND, Clock
@@ -22,35 +23,10 @@ from rota.model.job import ENDED, Applied, Beat, Claimed, Job, LogLine, Outcome,
 from rota.model.protocol import LEVELS, MAX_FETCH_WAIT, Answer, Ending, Lease, Stop, Work
 from rota.model.spec import parse_time
 
-Transport = Literal["socket", "poll", "inside"]
-
 STALE = "The lease is no longer this job's; the report changed nothing."
 INSIDE = "inside-"
 """Ids of workers inside a server begin with this: with the server they are gone for certain."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-
-class Worker:
-    """A running program that takes jobs."""
-
-    def __init__(self, hello: protocol.Hello | protocol.Fetch, transport: Transport, now: int) -> None:
-        self.id = hello.worker
-        self.name = hello.name or hello.worker[:12]
-        self.version = hello.version
-        self.transport: Transport = transport
-        self.queues = hello.queues
-        self.types = hello.types
-        self.slots = hello.slots
-        self.connected_at = now
-        self.last_beat = now
-        # By lease, not by job: a job that was lost and came back is in hand twice until the old run has
-        # stopped.
-        self.taken: dict[tuple[str, int], tuple[str, str, int]] = {}
-        """Leases in hand, each with queue, type and since when."""
-        self.draining = False
-        self.taker: Taker | None = None
-        self.stop: Callable[[list[Stop]], None] = lambda stops: None
-        self.drain: Callable[[], None] = lambda: None
 
 
 class Workers:
@@ -66,6 +42,7 @@ class Workers:
         self.meter = Meter()
         self.due: Callable[[int], None] = lambda at: None
         dispatch.on_started = self._started
+        dispatch.served = self._served
         self._fetches: dict[asyncio.Future[None], str] = {}
 
     async def attach(
@@ -75,9 +52,12 @@ class Workers:
         give: Callable[[list[Work]], None],
         stop: Callable[[list[Stop]], None],
         drain: Callable[[], None],
+        *,
+        except_types: tuple[str, ...] = (),
+        stand_in: bool = False,
     ) -> Worker:
         """A worker that jobs are pushed to. Jobs it still holds from before are its own again, or it is told
-        to stop.
+        to stop. ``except_types`` and ``stand_in``: see :class:`rota.core.dispatch.Taker`.
         """
         reports.check_worker(hello.worker, hello.queues, hello.types, hello.slots)
         reports.check_labels(hello.name, hello.version)
@@ -85,6 +65,7 @@ class Workers:
         now = self._clock.now()
         worker = Worker(hello, transport, now)
         worker.stop, worker.drain = stop, drain
+        worker.except_types, worker.stand_in = except_types, stand_in
         before = self.roster.get(worker.id)
         if before is not None and before.taker is not None:
             self._dispatch.remove(before.taker)
@@ -106,7 +87,15 @@ class Workers:
             give([reports.to_work(job) for job in jobs])
 
         free = max(0, hello.slots - len(worker.taken))
-        worker.taker = Taker(worker.id, hello.queues, hello.types, free, take)
+        worker.taker = Taker(
+            worker.id,
+            hello.queues,
+            hello.types,
+            free,
+            take,
+            except_types=except_types,
+            stand_in=stand_in,
+        )
         self._joined(worker, "worker_joined")
         self._dispatch.add(worker.taker)
         return worker
@@ -118,6 +107,8 @@ class Workers:
         if self.roster.get(worker.id) is worker:
             del self.roster[worker.id]
             self._joined(worker, "worker_left")
+            # A stand-in may have to take over.
+            self._dispatch.wake(worker.queues)
             if worker.taken:
                 now = self._clock.now()
                 beats = [Beat(id, lease) for id, lease in worker.taken]
@@ -130,6 +121,7 @@ class Workers:
         worker.draining = True
         if worker.taker is not None:
             self._dispatch.remove(worker.taker)
+        self._dispatch.wake(worker.queues)
 
     def ask_to_drain(self, worker_id: str) -> bool:
         """Tell a worker to take no more jobs, finish what it has and leave. False: nobody of that id is
@@ -297,6 +289,7 @@ class Workers:
             if worker.transport == "poll" and worker.last_beat < now - 4 * self.rules.lease:
                 del self.roster[worker.id]
                 self._joined(worker, "worker_left")
+                self._dispatch.wake(worker.queues)
 
     def answer_fetches(self, worker_id: str | None = None) -> None:
         """Answer waiting fetches, of one worker or of all, with what they have: nothing more will come."""
@@ -325,6 +318,12 @@ class Workers:
         worker.queues, worker.types, worker.last_beat = ask.queues, ask.types, now
         worker.slots = max(ask.slots, len(worker.taken))
         return worker
+
+    def _served(self, queue: str) -> bool:
+        return any(
+            queue in worker.queues and not worker.stand_in and not worker.draining
+            for worker in self.roster.values()
+        )
 
     def _started(self, worker: str, jobs: list[Claimed]) -> None:
         now = self._clock.now()

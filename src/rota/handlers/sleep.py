@@ -26,13 +26,18 @@ def sleep(settings: SleepSettings) -> Callable[[Context, int], Awaitable[SleepRe
     async def sleep(ctx: Context, ms: int) -> SleepResult:
         if not 0 <= ms <= settings.max_ms:
             raise BadPayload(f"ms must be from 0 to {settings.max_ms} milliseconds, not {ms}.")
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-        end = start + ms / 1000
-        while (left := end - loop.time()) > 0:
-            ctx.raise_if_cancelled()
-            ctx.progress((loop.time() - start) / (end - start))
-            await asyncio.sleep(min(left, _STEP_SECONDS))
+        await pause(ctx, ms / 1000)
         return SleepResult(ms)
 
     return sleep
+
+
+async def pause(ctx: Context, seconds: float) -> None:
+    """Let time pass, show how much of it has, and stop soon when asked to."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    end = start + seconds
+    while (left := end - loop.time()) > 0:
+        ctx.raise_if_cancelled()
+        ctx.progress((loop.time() - start) / seconds)
+        await asyncio.sleep(min(left, _STEP_SECONDS))

@@ -136,13 +136,14 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """A worker's wish: up to ``slots`` jobs from ``queues`` (tried in this order).
 
-    ``types`` None means any type.
+    ``types`` None means any type but ``except_types``.
     """
 
     worker: str
     queues: tuple[str, ...]
     types: tuple[str, ...] | None
     slots: int
+    except_types: tuple[str, ...] = ()
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Annotated
@@ -48,6 +49,8 @@ NAME_RULE = "1 to 200 of A-Z a-z 0-9 . _ : / -, starting with a letter, digit or
 MAX_JOBS = 10_000
 MAX_TAGS = 32
 MAX_HEADERS = 100
+FRONT_TAG = "front:"
+"""How the tag begins that says through which of the older interfaces a job came; nobody else may set one."""
 HEADER_BYTES = 32 * 1024
 LOW, HIGH = -100, 100
 """Priorities."""
@@ -110,19 +113,22 @@ def new_id() -> str:
 
 
 def request(
-    specs: list[JobSpec],
+    specs: Sequence[JobSpec],
     now: int,
     limits: Limits,
     *,
     many: bool = True,
     key: str | None = None,
     body: bytes = b"",
+    front: str | None = None,
 ) -> Request:
     """Check all specs; raise BadInput for the first fault, its field named as in the request
     (``jobs[3].priority``).
 
-    ``key`` is an idempotency key for the whole request, ``body`` the bytes that it stands for.
+    ``key`` is an idempotency key for the whole request, ``body`` the bytes that it stands for. ``front``: the
+    older interface that the jobs came through.
     """
+    mark = () if front is None else (FRONT_TAG + front,)
     if not 1 <= len(specs) <= MAX_JOBS:
         raise BadInput(
             f"jobs must hold 1 to {MAX_JOBS} jobs, not {len(specs)}.", code="invalid_batch", field="jobs"
@@ -131,7 +137,7 @@ def request(
     keys: list[Key] = []
     for index, spec in enumerate(specs):
         try:
-            jobs.append(new_job(spec, now, limits))
+            jobs.append(new_job(spec, now, limits, mark))
             if spec.idempotency_key is not None:
                 if key is not None:
                     raise BadInput(
@@ -152,8 +158,8 @@ def request(
     return Request(tuple(jobs), tuple(keys))
 
 
-def new_job(spec: JobSpec, now: int, limits: Limits) -> NewJob:
-    """Check one spec and fill in the defaults."""
+def new_job(spec: JobSpec, now: int, limits: Limits, mark: tuple[str, ...] = ()) -> NewJob:
+    """Check one spec and fill in the defaults. ``mark``: further tags."""
     if not is_name(spec.type):
         raise _bad("type", f"type must be {NAME_RULE}", spec.type)
     queue = DEFAULT_QUEUE if spec.queue is None else spec.queue
@@ -213,7 +219,7 @@ def new_job(spec: JobSpec, now: int, limits: Limits) -> NewJob:
         timeout=timeout,
         max_attempts=max_attempts,
         retry=None if spec.retry is None else _retry(spec.retry),
-        tags=_tags(spec.tags) if spec.tags else (),
+        tags=_tags(spec.tags) + mark if spec.tags else mark,
         unique_key=spec.unique_key,
         unique_states=unique_states,
         retention=limits.retention
@@ -308,6 +314,12 @@ def _tags(tags: tuple[str, ...]) -> tuple[str, ...]:
         if not 1 <= len(tag) <= 64 or _CONTROL.search(tag):
             raise BadInput(
                 f"A tag has 1 to 64 characters and no control characters, not {tag[:100]!r}.",
+                code="invalid_tags",
+                field="tags",
+            )
+        if tag.startswith(FRONT_TAG):
+            raise BadInput(
+                f"Tags that begin with {FRONT_TAG!r} are Rota's own, not {tag[:100]!r}.",
                 code="invalid_tags",
                 field="tags",
             )

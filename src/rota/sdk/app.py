@@ -54,6 +54,8 @@ class App:
         self.queue = queue
         self.tasks: dict[str, Task[Any, Any]] = {}
         """By name."""
+        self.others: Task[Any, Any] | None = None
+        """Runs jobs of all types that no task has; see :meth:`fallback`."""
         self.module: str = sys._getframe(1).f_globals.get("__name__", "")
         """The module that made the app; child processes look for it there."""
         self._client: Client | None = None
@@ -137,6 +139,19 @@ class App:
             return task
 
         return decorate if function is None else decorate(function)
+
+    def fallback(self, function: Callable[..., Any]) -> Task[Any, Any]:
+        """Declare what runs the jobs of every type that no task of this app has.
+
+        Its worker is then given jobs of any type in its queues. ``ctx.type`` says which one it is; a
+        parameter ``payload`` takes any payload as it is. Runs on the loop or in a thread, never in a child
+        process.
+        """
+        task = declare(self, function, None, Options(queue=self.queue), False, sys._getframe(1).f_locals)
+        if self.others is not None and self.others.function.__qualname__ != function.__qualname__:
+            raise ValueError("The app has a fallback already.")
+        self.others = task
+        return task
 
     def enqueue(self, job: JobSpec) -> Handle[Any]:
         """Hand over a job by the name of its type (see :func:`rota.job`)."""

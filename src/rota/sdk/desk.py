@@ -41,7 +41,13 @@ class Desk:
     whose end was reported without waiting for them.
     """
 
-    def __init__(self, tasks: Mapping[str, Task[Any, Any]], slots: int, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, Task[Any, Any]],
+        slots: int,
+        clock: Clock | None = None,
+        others: Task[Any, Any] | None = None,
+    ) -> None:
         self.slots = slots
         self.busy = 0
         self.held: dict[str, Run] = {}
@@ -54,6 +60,7 @@ class Desk:
         self.runners: dict[Kind, Runner] = {}
         self.taking = True
         self._tasks = tasks
+        self._others = others
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._timers = Timers(self._loop, self._due, lambda run: run.silent)
@@ -79,7 +86,7 @@ class Desk:
                 if known.lease == work.lease:
                     continue
                 self.stop(known, "stale_lease")
-            task = self._tasks.get(work.type)
+            task = self._tasks.get(work.type, self._others)
             if task is None or not self.taking:
                 if task is None and work.type not in self._unknown:
                     self._unknown.add(work.type)

@@ -65,7 +65,9 @@ class Worker:
             raise ValueError(f"grace must be 0 or more seconds, not {grace}.")
         if isinstance(queues, str):
             raise TypeError(f"queues must be a list of names, not the string {queues!r}.")
-        named = queues or sorted({task.defaults.queue or app.queue for task in app.tasks.values()})
+        others = () if app.others is None else (app.others,)
+        self._all = (*app.tasks.values(), *others)
+        named = queues or sorted({task.defaults.queue or app.queue for task in self._all})
         self.id = uuid.uuid4().hex
         """Fresh for every worker, so that nobody mistakes it for one that was here before."""
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
@@ -88,9 +90,9 @@ class Worker:
         Raises what the server refuses the worker with (Unauthorized, BadInput, ...), and TypeError for a task
         whose parameters cannot come from JSON. A server that cannot be reached is waited for.
         """
-        if not self._app.tasks:
+        if not self._all:
             raise ValueError("The app has no tasks: a worker would have nothing to do.")
-        for task in self._app.tasks.values():
+        for task in self._all:
             task.signature.compile()
         home = Home.here()
         if self._same_loop:
@@ -165,11 +167,10 @@ class Worker:
         """The network side: on its own loop, or on that of the handlers."""
         from rota import __version__
 
-        desk = Desk(self._app.tasks, self.slots)
+        desk = Desk(self._app.tasks, self.slots, others=self._app.others)
         desk.runners = self._runners(home, desk)
-        hello = Hello(
-            self.id, self.queues, self.slots, tuple(sorted(self._app.tasks)), self.name, __version__
-        )
+        types = None if self._app.others is not None else tuple(sorted(self._app.tasks))
+        hello = Hello(self.id, self.queues, self.slots, types, self.name, __version__)
         link = Link(desk, self._source, hello, self._grace)
         with self._lock:
             self._link, self._network = link, asyncio.get_running_loop()

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from rota.core.service import Service
-from rota.core.workers import Worker
+from rota.core.worker import Worker
 from rota.model.protocol import Ending, Hello, Work
 from rota.sdk.desk import Desk
 from rota.sdk.endings import stopped

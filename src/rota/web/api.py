@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from starlette.routing import Route as StarletteRoute
-from starlette.routing import WebSocketRoute, compile_path
 
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
-from rota.web import bulk, docs, events, explain, failures, jobs, queues, stats, status, wire, workers
+from rota.web import bulk, docs, events, explain, failures, front, jobs, queues, stats, status, wire, workers
 from rota.web.answers import PROBLEM, fault, problem
 from rota.web.asgi import Ring
-from rota.web.auth import Gate
+from rota.web.auth import PROBES, Gate
+from rota.web.front import Front
 from rota.web.hot import HotApi
 from rota.web.live import WorkerSocket
 from rota.web.route import Route
@@ -63,32 +64,54 @@ ROUTES = (
 )
 
 
-def build(service: Service, gate: Gate, max_body: int) -> Ring:
-    """The ASGI application."""
-
-    def bind(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            return await handler(service, request)
-
-        return endpoint
+def build(service: Service, gate: Gate, max_body: int, fronts: Sequence[Front] = ()) -> Ring:
+    """The ASGI application: this interface, and older ones beside it."""
 
     hot = HotApi(service)
-    routes: list[StarletteRoute | WebSocketRoute] = [
+    routes: list[BaseRoute] = [
         StarletteRoute(path, _wrong_method, methods=methods) for path, methods in _shadowed()
     ]
     routes += [
-        StarletteRoute(route.path, bind(route.handler), methods=[route.method])
+        StarletteRoute(route.path, _bound(service, route.handler), methods=[route.method])
         for route in ROUTES
         if route.handler is not None
     ]
     routes.append(WebSocketRoute(SOCKET_PATH, WorkerSocket(service)))
     routes.append(WebSocketRoute(LIVE_PATH, events.LiveSocket(service)))
+    routes += [route for one in fronts for route in front.routes(one)]
     answers = {RotaError: problem, HTTPException: _http_problem, Exception: fault}
     app = Starlette(routes=routes, exception_handlers=answers)
     app.router.redirect_slashes = False
     # For the description, which is made of them.
     app.state.routes = ROUTES
     return Ring(app, hot.routes, gate, max_body)
+
+
+def build_fronts(service: Service, gate: Gate, max_body: int, fronts: Sequence[Front]) -> Ring:
+    """Older interfaces and the probes, and nothing else."""
+    probes = [
+        StarletteRoute(route.path, _bound(service, route.handler), methods=[route.method])
+        for route in ROUTES
+        if route.path in PROBES and route.handler is not None
+    ]
+    answers = {RotaError: problem, HTTPException: _nothing, Exception: fault}
+    app = Starlette(
+        routes=[*probes, *(route for one in fronts for route in front.routes(one))],
+        exception_handlers=answers,
+    )
+    app.router.redirect_slashes = False
+    return Ring(app, {}, gate, max_body)
+
+
+def _bound(service: Service, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await handler(service, request)
+
+    return endpoint
+
+
+def _nothing(request: Request, error: Exception) -> Response:
+    return problem(request, NotFound(f"There is nothing at {request.scope['path'][:200]}.", code="not_found"))
 
 
 def _http_problem(request: Request, error: Exception) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -29,8 +29,13 @@ _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 class Gate:
     """Lets a request pass or says why not. ``token`` None: everybody may who can reach us."""
 
-    def __init__(self, token: str | None, hosts: Iterable[str] | None) -> None:
-        """``hosts``: names under which pages may call an open server; None: any (a token protects it)."""
+    def __init__(
+        self, token: str | None, hosts: Iterable[str] | None, open: Callable[[str], bool] | None = None
+    ) -> None:
+        """``hosts``: names under which pages may call an open server; None: any (a token protects it).
+        ``open``: further paths that need no token.
+        """
+        self._open = open or (lambda path: False)
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else _LOCAL | {host.lower() for host in hosts}
 
@@ -62,7 +67,7 @@ class Gate:
             raise Forbidden("A page of another origin may not call this server.", code="origin_not_allowed")
         if origin == "null":
             raise Forbidden("A page without an origin may not call this server.", code="origin_not_allowed")
-        if self._token is None or scope["path"] in _OPEN:
+        if self._token is None or scope["path"] in _OPEN or self._open(scope["path"]):
             return
         if not given:
             if _IN_URL.search(scope["query_string"]):

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from rota import __version__
 from rota.core.service import Service
-from rota.core.workers import Worker
+from rota.core.worker import Worker
 from rota.model import protocol
 from rota.model.clock import SECOND
 from rota.model.errors import BadInput, RotaError

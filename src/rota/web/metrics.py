@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from rota import __version__
 from rota.core.meter import BUCKETS, Histogram
 from rota.core.service import QueueInfo, Service
-from rota.core.workers import Transport
+from rota.core.worker import Transport
 from rota.model.job import State
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -14,7 +14,7 @@ from msgspec import inspect
 from rota.core.causes import Cause
 from rota.core.explain import Explanation
 from rota.core.service import QueueInfo
-from rota.core.workers import Worker
+from rota.core.worker import Worker
 from rota.model.clock import SECOND, to_text
 from rota.model.errors import BadInput, Conflict, RotaError
 from rota.model.failure import FailureGroup, FailurePage

@@ -166,21 +166,23 @@ def claim(
     db: apsw.Connection, counts: Counters, asks: Sequence[Ask], lease_until: int, now: int
 ) -> list[list[Claimed]]:
     answers: list[list[Claimed]] = []
-    empty: set[tuple[str, tuple[str, ...] | None]] = set()
+    empty: set[tuple[str, tuple[str, ...] | None, tuple[str, ...]]] = set()
     for ask in asks:
         got: list[Claimed] = []
         for queue in ask.queues:
             wanted = ask.slots - len(got)
-            if wanted <= 0 or (queue, ask.types) in empty:
+            if wanted <= 0 or (queue, ask.types, ask.except_types) in empty:
                 continue
             types = counts.waiting(queue)
             if ask.types is not None:
                 types = [type for type in types if type in ask.types]
+            elif ask.except_types:
+                types = [type for type in types if type not in ask.except_types]
             if not types:
                 continue
             best = run(db, _CLAIM["best"], (_encode(types).decode(), queue, now, wanted))
             if len(best) < wanted:
-                empty.add((queue, ask.types))
+                empty.add((queue, ask.types, ask.except_types))
             if not best:
                 continue
             run_many(db, _CLAIM["take"], [(now, lease_until, ask.worker, row[0]) for row in best])

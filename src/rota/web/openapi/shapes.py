@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from rota.core.bulk import Progress
 from rota.core.explain import Certainty
 from rota.core.history import Group
-from rota.core.workers import Transport
+from rota.core.worker import Transport
 from rota.model.failure import HOURS
 from rota.model.job import Retry, State
 from rota.model.protocol import Answer, Error

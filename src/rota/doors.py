@@ -1,0 +1,115 @@
+"""Where the server listens, and which interfaces are served there."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+from collections.abc import Iterator, Sequence
+
+from starlette.types import ASGIApp
+
+from rota.config import Settings
+from rota.config.kinds import split_address
+from rota.core.service import Service
+from rota.model.errors import BadConfig
+from rota.sdk import trace
+from rota.web import api, front
+from rota.web.access import AccessLog
+from rota.web.auth import Gate
+from rota.web.front import Front
+from rota.web.fronts import jobq
+
+log = logging.getLogger("rota")
+
+OTHER_FILES = 200
+"""Open files that are no connections."""
+
+
+def open_doors(settings: Settings) -> list[socket.socket]:
+    """A listening socket for the interface itself, then one for each of ``listeners``. Raises BadConfig."""
+    places = [("listen", settings.listen), *(("listeners", place) for place, _ in settings.listeners)]
+    opened: list[socket.socket] = []
+    try:
+        for key, place in places:
+            opened.append(_listen(key, place))
+    except BaseException:
+        close(opened)
+        raise
+    return opened
+
+
+def close(listeners: Sequence[socket.socket]) -> None:
+    """Close all of them."""
+    for listener in listeners:
+        listener.close()
+
+
+def url_of(listener: socket.socket) -> str:
+    """The address that clients use."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+
+
+def applications(service: Service, settings: Settings) -> list[ASGIApp]:
+    """One for each door, in their order."""
+    fronts = {one.name: one for one in _fronts(service, settings)}
+    elsewhere = {name for _, names in settings.listeners for name in names}
+    here = [one for name, one in fronts.items() if name not in elsewhere]
+    most = settings.body_limit
+    found: list[ASGIApp] = [api.build(service, _gate(settings, here), most, here)]
+    for _, names in settings.listeners:
+        there = [fronts[name] for name in names if name in fronts]
+        found.append(api.build_fronts(service, _gate(settings, there), most, there))
+    return [_watched(one, settings) for one in found]
+
+
+def make_room(connections: int) -> int:
+    """Allow so many connections in open files, and answer for how many there is room."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < wanted:
+            log.warning("fewer connections than asked for", extra={"open_files": soft, "asked": connections})
+            return max(10, soft - OTHER_FILES)
+    return connections
+
+
+def _fronts(service: Service, settings: Settings) -> Iterator[Front]:
+    old, most = settings.fronts, settings.body_limit
+    if old.jobq.enabled:
+        yield jobq.build(service, old.jobq.queue, most)
+
+
+def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
+    token = None if settings.token is None else settings.token.reveal()
+    # Without a token nothing but the address protects us from pages in the user's own browser.
+    hosts = None if token is not None or settings.insecure else settings.allowed_hosts
+    return Gate(token, hosts, front.paths(fronts) if settings.fronts.open else None)
+
+
+def _watched(web: ASGIApp, settings: Settings) -> ASGIApp:
+    if (tracing := trace.tracer()) is not None:
+        from rota.web.spans import Traced
+
+        web = Traced(web, tracing)
+    if settings.dev or settings.log_level == "debug":
+        web = AccessLog(web, logging.INFO if settings.dev else logging.DEBUG)
+    return web
+
+
+def _listen(key: str, place: str) -> socket.socket:
+    host, port = split_address(place)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise BadConfig([f"{key}: cannot listen on {place}: {error.strerror}."]) from error
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,96 @@
+"""What the server's own workers do with the jobs of the older interfaces while nobody else serves them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from rota.handlers.sleep import pause
+from rota.sdk.app import App
+from rota.sdk.context import Context
+
+
+class JqgoPayload(msgspec.Struct, frozen=True):
+    """A job as JobQueueGo's clients send it; ``duration`` in seconds."""
+
+    type: str = ""
+    duration: int = 0
+    input: str = ""
+    attempts: int = 0
+
+
+class Timed(msgspec.Struct, frozen=True):
+    """A task of the parallel queue; ``ms`` below 0 ends at once."""
+
+    id: str
+    ms: int
+
+
+PROGRAMS = ("program_zip", "execurl")
+"""Types of JobQueueGo that the stand-in leaves to workers that can run programs."""
+
+
+def jqgo() -> App:
+    """Sleeps, hashes, and knows no other type, with the texts that its own worker gives."""
+    app = App(queue="jqgo")
+
+    @app.task(name="sleep")
+    async def sleep(ctx: Context, payload: JqgoPayload) -> str:
+        await pause(ctx, payload.duration)
+        return f"Slept for {payload.duration} seconds"
+
+    @app.task(name="hash")
+    async def fake_hash(payload: JqgoPayload) -> str:
+        return f"fakehash({payload.input})"
+
+    @app.fallback
+    async def unknown(payload: Any) -> str:
+        return "Unknown job type"
+
+    return app
+
+
+def jobq(seconds: float) -> App:
+    """Works for so long."""
+    app = App(queue="jobq")
+
+    @app.fallback
+    async def work(ctx: Context, payload: Any) -> None:
+        await pause(ctx, seconds)
+
+    return app
+
+
+def jobsapi(seconds: float, build: Callable[[], App]) -> App:
+    """The built-in handlers for the types they know; any other takes so long and says so."""
+    app = build()
+
+    @app.fallback
+    async def process(ctx: Context, payload: Any) -> str:
+        await pause(ctx, seconds)
+        return f"Processed: {ctx.type}"
+
+    return app
+
+
+def pqexec() -> App:
+    """Sleeps. A task whose id is active already comes back when that one has ended, at no attempt's cost."""
+    app = App(queue="pqexec")
+    active: dict[str, float] = {}
+
+    @app.task(name="pqexec")
+    async def work(ctx: Context, payload: Timed) -> None:
+        loop = asyncio.get_running_loop()
+        if payload.id in active:
+            ctx.snooze(max(0.001, active[payload.id] - loop.time()))
+        seconds = max(0, payload.ms) / 1000
+        active[payload.id] = loop.time() + seconds
+        try:
+            await pause(ctx, seconds)
+        finally:
+            del active[payload.id]
+
+    return app

@@ -1,0 +1,141 @@
+"""What the fronts share: their shape, and the few things each of them does.
+
+A front is one module of :mod:`rota.web.fronts`: a table of its requests, a table of its words for states,
+pure functions from its requests to jobs and from jobs to its answers, and handlers that call one verb each.
+Its jobs carry its name as a tag, so that it shows no others, whatever queue they are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute, compile_path
+from starlette.types import ASGIApp
+
+from rota.core.service import BATCH, Service
+from rota.model.errors import BadInput, NotFound, RotaError
+from rota.model.job import Job, Match, NewJob
+from rota.model.spec import FRONT_TAG, JobSpec, request
+from rota.web import strict
+from rota.web.asgi import read
+
+Handler = Callable[[Request], Awaitable[Response]]
+Refusal = Callable[[RotaError], Response]
+
+
+class Front(NamedTuple):
+    """An older interface, ready to be mounted."""
+
+    name: str
+    requests: Mapping[tuple[str, str], Handler]
+    """By method and path."""
+    refuse: Refusal
+    """How it says no."""
+    sockets: Mapping[str, ASGIApp] = {}
+    """WebSockets by path."""
+
+
+def routes(front: Front) -> list[BaseRoute]:
+    """For the router."""
+    paths: dict[str, dict[str, Handler]] = {}
+    for (method, path), handler in front.requests.items():
+        paths.setdefault(path, {})[method] = handler
+    plain = [Route(path, _Endpoint(by_method, front.refuse)) for path, by_method in paths.items()]
+    return [*(WebSocketRoute(path, app) for path, app in front.sockets.items()), *plain]
+
+
+def paths(fronts: Sequence[Front]) -> Callable[[str], bool]:
+    """Whether a path is one of theirs."""
+    known = [
+        compile_path(path)[0] for one in fronts for path in {*(p for _, p in one.requests), *one.sockets}
+    ]
+    return lambda path: any(pattern.match(path) for pattern in known)
+
+
+async def body(request: Request, most: int) -> bytes:
+    """The whole body. BadInput with status 413 above ``most`` bytes."""
+    return await read(request.receive, most, request.headers.get("content-length"))
+
+
+async def submit(service: Service, front: str, spec: JobSpec) -> NewJob:
+    """Store one job of a front."""
+    (job,) = await submit_all(service, front, [spec])
+    return job
+
+
+async def submit_all(service: Service, front: str, specs: Sequence[JobSpec]) -> tuple[NewJob, ...]:
+    """Store jobs of a front, all or none."""
+    asked = request(specs, service.clock.now(), service.limits, front=front)
+    await service.enqueue(asked)
+    return asked.jobs
+
+
+async def job(service: Service, front: str, id: str) -> Job:
+    """A job of this front. NotFound for one of another, too."""
+    found = await service.job(id)
+    if FRONT_TAG + front not in found.tags:
+        raise NotFound(f"There is no job {id[:100]!r}.", code="job_not_found", field="id")
+    return found
+
+
+async def jobs(service: Service, front: str, **match: Any) -> AsyncIterator[Job]:
+    """All jobs of a front that match, newest first, without payload and result."""
+    wanted, cursor = Match(tag=FRONT_TAG + front, **match), None
+    while True:
+        page = await service.jobs(wanted, BATCH, cursor)
+        for one in page.jobs:
+            yield one
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def is_json(body: bytes) -> bool:
+    """Whether this can be kept as a payload in JSON."""
+    try:
+        msgspec.json.decode(body)
+        strict.check_escapes(body)
+        strict.check(body, 0)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadInput):
+        return False
+    return True
+
+
+class Json(Response):
+    """JSON as the older programs wrote it, with a line end where they had one."""
+
+    media_type = "application/json"
+
+    def __init__(self, shape: object, status: int = 200, end: bytes = b"") -> None:
+        super().__init__(msgspec.json.encode(shape) + end, status)
+
+
+class Text(Response):
+    """Plain text."""
+
+    media_type = "text/plain; charset=utf-8"
+
+
+class _Endpoint:
+    """One path: by method, refusals in the words of the front. The router hands everything on to a class."""
+
+    def __init__(self, by_method: Mapping[str, Handler], refuse: Refusal) -> None:
+        self._by_method = by_method
+        self._refuse = refuse
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        try:
+            handler = self._by_method.get(method)
+            if handler is None:
+                raise RotaError("Method not allowed.", code="method_not_allowed", status=405)
+            answer = await handler(Request(scope, receive))
+        except RotaError as error:
+            answer = self._refuse(error)
+            if error.status == 405:
+                answer.headers["allow"] = ", ".join(sorted(self._by_method))
+        await answer(scope, receive, send)
