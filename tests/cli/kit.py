@@ -174,6 +174,10 @@ class Cli:
         workers = self.get("/v1/workers")["workers"]
         return [one for one in workers if queue is None or queue in one["queues"]]
 
+    def outside(self) -> list[dict[str, Any]]:
+        """The connected workers that are programs of their own."""
+        return [one for one in self.workers() if one["transport"] != "inside"]
+
     def terminal(
         self, *arguments: str, columns: int = 100, env: Mapping[str, str | None] | None = None
     ) -> Terminal:

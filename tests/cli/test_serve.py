@@ -171,7 +171,7 @@ def test_worker_processes_die_with_a_killed_server(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(SHOP)
     with running_server(tmp_path, "--work", "shop:app", "--processes", "2", "--grace", "1") as server:
         rota = Cli(tmp_path, server.url)
-        wait_until(lambda: len(rota.workers()) == 3, "all are there")
+        wait_until(lambda: len(rota.outside()) == 2, "both are there")
         children = children_of(server.pid)
         assert len(children) == 2
         server.kill()

@@ -15,6 +15,7 @@ from typing import Any
 import httpx2
 
 import rota
+from rota.config.fronts import NAMES
 from tests.crash.history import History, Job, check
 from tests.server import Process, Server, environment, running, running_server
 
@@ -64,6 +65,8 @@ class Scene:
             # Only our own tasks; the built-in worker is switched on where it is wanted.
             "ROTA_HANDLERS__ENABLED": settings.get("handlers__enabled", "false"),
         }
+        for name in NAMES:
+            self.env.setdefault(f"ROTA_FRONTS__{name.upper()}__ENABLED", "false")
         path = os.pathsep.join([str(ROOT), str(Path(rota.__file__).parents[1])])
         self.tasks_env = {"PYTHONPATH": path, "TEST_HISTORY": str(self.history.folder)}
         self.keys = 0

@@ -25,7 +25,7 @@ def at_work(folder: Path, server: Server, target: str) -> Iterator[Cli]:
     """The worker of an example, connected."""
     rota = Cli(folder, server.url)
     with beside(folder, "rota", "work", target, env={"ROTA_URL": server.url}):
-        wait_until(lambda: len(rota.workers()) == 2, "the worker is there")
+        wait_until(lambda: rota.outside(), "the worker is there")
         yield rota
 
 
@@ -183,7 +183,7 @@ def test_a_worker_of_django_reloads(tmp_path: Path, server: Server) -> None:
     )  # fmt: skip
     rota = Cli(folder, server.url)
     with beside(folder, "rota", "work", "--reload", "shop.worker:app", env=env):
-        wait_until(lambda: len(rota.workers()) == 2, "the worker is there")
+        wait_until(lambda: rota.outside(), "the worker is there")
         jobs = folder / "orders/jobs.py"
         jobs.write_text(jobs.read_text().replace("Order.objects.count()", "Order.objects.count() + 41"))
         wait_until(lambda: "reloading" in (folder / "said.log").read_text(), "it reloads")
