@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rota import handlers
 from rota.config import Settings
-from rota.core.inside import InsideSource
+from rota.core.inside import InsideSource, StandIn
 from rota.core.service import Service
 from rota.handlers import fronts
 from rota.handlers.settings import (
@@ -26,34 +26,39 @@ log = logging.getLogger("rota")
 
 
 class BuiltIn(NamedTuple):
-    """A worker for one queue. ``stand_in``: it works only as long as no other worker serves the queue."""
+    """A worker for one queue. ``front``: it only stands in, for that front; see :class:`StandIn`."""
 
     queue: str
     slots: int
     grace: float
     build: Callable[[], App]
-    stand_in: bool = False
+    front: str | None = None
     except_types: tuple[str, ...] = ()
 
     async def run(self, service: Service) -> None:
         """Until the service is drained."""
         app = self.build()
+        stand_in, kind = None, "built-in"
+        if self.front is not None:
+            stand_in, kind = StandIn(self.front, frozenset(app.tasks), self.except_types), "stand-in"
         while True:
             try:
-                source = InsideSource(service, except_types=self.except_types, stand_in=self.stand_in)
                 worker = Worker(
                     app,
-                    source,
+                    InsideSource(service, stand_in),
                     queues=(self.queue,),
                     slots=self.slots,
                     grace=self.grace,
-                    name=f"built-in {self.queue}",
+                    name=f"{kind} {self.queue}",
                     same_loop=True,
                 )
                 await worker.run()
                 return
             except Exception:
-                log.exception("the built-in worker failed; starting another", extra={"queue": self.queue})
+                log.exception(
+                    "a worker of the server failed; starting another",
+                    extra={"worker": f"{kind} {self.queue}"},
+                )
                 await asyncio.sleep(1)
 
 
@@ -71,9 +76,9 @@ def workers(settings: Settings) -> list[BuiltIn]:
 def _stand_ins(settings: Settings) -> Iterator[BuiltIn]:
     old, grace = settings.fronts, settings.grace
     if old.jqgo.enabled and old.jqgo.slots:
-        yield BuiltIn(old.jqgo.queue, old.jqgo.slots, grace, fronts.jqgo, True, fronts.PROGRAMS)
+        yield BuiltIn(old.jqgo.queue, old.jqgo.slots, grace, fronts.jqgo, "jqgo", fronts.PROGRAMS)
     if old.jobq.enabled and old.jobq.slots:
-        yield BuiltIn(old.jobq.queue, old.jobq.slots, grace, lambda: fronts.jobq(old.jobq.work), True)
+        yield BuiltIn(old.jobq.queue, old.jobq.slots, grace, lambda: fronts.jobq(old.jobq.work), "jobq")
     if old.jobsapi.enabled and old.jobsapi.slots:
         work = old.jobsapi.work
         yield BuiltIn(
@@ -81,10 +86,10 @@ def _stand_ins(settings: Settings) -> Iterator[BuiltIn]:
             old.jobsapi.slots,
             grace,
             lambda: fronts.jobsapi(work, lambda: _app(settings)),
-            True,
+            "jobsapi",
         )
     if old.pqexec.enabled and old.pqexec.workers_limit:
-        yield BuiltIn(old.pqexec.queue, old.pqexec.workers_limit, grace, fronts.pqexec, True)
+        yield BuiltIn(old.pqexec.queue, old.pqexec.workers_limit, grace, fronts.pqexec, "pqexec")
 
 
 def _app(settings: Settings) -> App:

@@ -239,3 +239,33 @@ async def test_many_types_in_one_queue(engine: Engine) -> None:
     await engine.finish([done(work) for work in await take(engine, 300)], NOW)
     assert await take(engine) == []
     await check_counts(engine)
+
+
+async def test_types_that_an_ask_leaves_out(engine: Engine) -> None:
+    """``except_types`` of an ask for any type: they stay, whatever their priority, and cost nobody a slot."""
+    left = job(type="b", priority=100)
+    await put(engine, first := job(type="a"), left, second := job(type="c"))
+    [claimed] = await engine.claim([Ask("w", ("default",), None, 5, ("b", "never"))], NOW + LEASE, NOW)
+    assert ids(claimed) == [first.id, second.id]
+    assert await state_of(engine, left.id) == [State.PENDING]
+    assert await engine.claim([Ask("w", ("default",), None, 5, ("b",))], NOW + LEASE, NOW) == [[]]
+
+
+async def test_asks_that_leave_out_different_types(engine: Engine) -> None:
+    """What one ask of a call did not find says nothing of the next one."""
+    await put(engine, a := job(type="a"), b := job(type="b"), c := job(type="c"))
+    asks = [
+        Ask("w1", ("default",), None, 5, ("a", "b", "c")),
+        Ask("w2", ("default",), None, 5, ("b", "c")),
+        Ask("w3", ("default",), None, 5, ("c",)),
+        Ask("w4", ("default",), None, 5),
+    ]
+    claimed = await engine.claim(asks, NOW + LEASE, NOW)
+    assert [ids(one) for one in claimed] == [[], [a.id], [b.id], [c.id]]
+    await check_counts(engine)
+
+
+async def test_types_that_are_named_outweigh_those_left_out(engine: Engine) -> None:
+    await put(engine, a := job(type="a"), job(type="b"))
+    [claimed] = await engine.claim([Ask("w", ("default",), ("a",), 5, ("a",))], NOW + LEASE, NOW)
+    assert ids(claimed) == [a.id]

@@ -8,8 +8,8 @@ seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -34,9 +34,16 @@ class Serving(Protocol):
     slots: int
     taken: dict[tuple[str, int], tuple[str, str, int]]
     draining: bool
+    silent: bool
     stand_in: bool
 
+    @property
+    def working(self) -> bool: ...
+
     def knows(self, type: str) -> bool: ...
+
+
+AnyServing = TypeVar("AnyServing", bound=Serving)
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -118,11 +125,15 @@ def in_short(job: Job, line: Line) -> str | None:
     return found[0].sentence if found else "All slots are taken, or other jobs are ahead of it."
 
 
+def serving(queue: str, roster: Iterable[AnyServing]) -> list[AnyServing]:
+    """Who is given jobs of a queue, types aside. Where any other worker takes jobs, no stand-in does."""
+    here = [worker for worker in roster if queue in worker.queues and worker.working]
+    return [worker for worker in here if not worker.stand_in] or here
+
+
 def able(job: Job, line: Line) -> list[Serving]:
-    """The workers that the job may go to; a stand-in where nobody else serves the queue."""
-    serving = [worker for worker in line.roster if job.queue in worker.queues and not worker.draining]
-    others = [worker for worker in serving if not worker.stand_in]
-    return [worker for worker in others or serving if worker.knows(job.type)]
+    """The workers that the job may go to."""
+    return [worker for worker in serving(job.queue, line.roster) if worker.knows(job.type)]
 
 
 def blockers(job: Job, line: Line) -> list[Cause]:
@@ -141,22 +152,23 @@ def blockers(job: Job, line: Line) -> list[Cause]:
 
 def _nobody(job: Job, line: Line) -> Cause:
     """Why no worker can have it."""
-    serving = [worker for worker in line.roster if job.queue in worker.queues]
-    elsewhere = [one for one in line.roster if one not in serving and job.type in (one.types or ())]
+    there = [worker for worker in line.roster if job.queue in worker.queues and not worker.silent]
+    elsewhere = [one for one in line.roster if one not in there and job.type in (one.types or ())]
+    there = serving(job.queue, there) or there
     numbers: dict[str, Any] = {
         "queue": job.queue,
         "type": job.type,
-        "workers": len(serving),
-        "names": [worker.name for worker in serving[:SHOWN]],
+        "workers": len(there),
+        "names": [worker.name for worker in there[:SHOWN]],
         "elsewhere": [{"name": one.name, "queues": one.queues} for one in elsewhere[:SHOWN]],
     }
-    if not serving:
+    if not there:
         hint = ""
         if elsewhere:
             queues = sorted({queue for worker in elsewhere for queue in worker.queues})[:SHOWN]
             hint = f" Workers that know the type {job.type} serve {', '.join(queues)}."
         return Cause("no_worker", f"No worker serves the queue {job.queue}.{hint}", numbers=numbers)
-    if all(worker.draining for worker in serving):
+    if all(worker.draining for worker in there):
         told = f"All workers of the queue {job.queue} are draining."
         return Cause("workers_draining", told, numbers=numbers)
     told = f"No connected worker of the queue {job.queue} knows the type {job.type}."

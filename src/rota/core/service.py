@@ -12,7 +12,7 @@ import msgspec
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
 from rota.core.events import Event, moved, stored
-from rota.core.explain import Line, in_short
+from rota.core.explain import Line, in_short, serving
 from rota.core.gather import Gather
 from rota.core.reports import Rules
 from rota.core.series import Series
@@ -208,8 +208,7 @@ class Service:
         now = self.clock.now()
         infos = []
         for name in sorted(names):
-            serving = [worker for worker in roster if name in worker.queues and not worker.draining]
-            serving = [worker for worker in serving if not worker.stand_in] or serving
+            here = serving(name, roster)
             wanted = waiting.get(name, set())
             infos.append(
                 QueueInfo(
@@ -217,10 +216,10 @@ class Service:
                     paused=name in self.dispatch.paused,
                     counts=counts.get(name, {}),
                     oldest_age=max(0.0, (now - oldest[name]) / SECOND) if name in oldest else None,
-                    workers=len(serving),
-                    slots=sum(worker.slots for worker in serving),
+                    workers=len(here),
+                    slots=sum(worker.slots for worker in here),
                     types_without_worker=sorted(
-                        type for type in wanted if not any(worker.knows(type) for worker in serving)
+                        type for type in wanted if not any(worker.knows(type) for worker in here)
                     ),
                 )
             )

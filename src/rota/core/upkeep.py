@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from rota.core.reports import running_of
 from rota.core.series import FINE
 from rota.core.service import BATCH, Service
-from rota.core.workers import INSIDE
+from rota.core.worker import INSIDE
 from rota.model import policy
 from rota.model.clock import SECOND
 from rota.model.errors import RotaError

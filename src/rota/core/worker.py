@@ -1,15 +1,19 @@
-"""What the server knows of a running program that takes jobs."""
+"""What the server knows of the running programs that take jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from rota.core.dispatch import Taker
 from rota.model import protocol
+from rota.model.errors import BadInput
 from rota.model.protocol import Stop
 
 Transport = Literal["socket", "poll", "inside"]
+INSIDE = "inside-"
+"""Ids of workers inside a server begin with this: with the server they are gone for certain."""
 
 
 class Worker:
@@ -34,6 +38,14 @@ class Worker:
         self.taken: dict[tuple[str, int], tuple[str, str, int]] = {}
         """Leases in hand, each with queue, type and since when."""
         self.draining = False
+        self.silence = 0
+        """How long after its last word a polling worker counts as here, in microseconds."""
+        self.fetches = 0
+        """Long polls that wait for jobs just now."""
+        self.silent = False
+        """Whether it polls and was not heard of for longer than a lease: it may be lost."""
+        self.counted: tuple[str, ...] = ()
+        """Queues of which the roster counts it as serving."""
         self.taker: Taker | None = None
         self.stop: Callable[[list[Stop]], None] = lambda stops: None
         self.drain: Callable[[], None] = lambda: None
@@ -41,3 +53,73 @@ class Worker:
     def knows(self, type: str) -> bool:
         """Whether jobs of this type may go to it."""
         return type not in self.except_types if self.types is None else type in self.types
+
+    @property
+    def working(self) -> bool:
+        """Whether it takes jobs, as far as is known."""
+        return not (self.draining or self.silent)
+
+
+class Roster(dict[str, Worker]):
+    """All workers by id. Counts who serves which queue, as every claim of a stand-in asks for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._serving: Counter[str] = Counter()
+
+    def __setitem__(self, id: str, worker: Worker) -> None:
+        self._forget(id)
+        super().__setitem__(id, worker)
+        self.count(worker)
+
+    def __delitem__(self, id: str) -> None:
+        self._forget(id)
+        super().__delitem__(id)
+
+    def served(self, queue: str) -> bool:
+        """Whether a worker that is no stand-in takes jobs of a queue."""
+        return queue in self._serving
+
+    def count(self, worker: Worker) -> None:
+        """What a worker serves has changed: its queues, or whether it is working, or on the roster."""
+        known = self.get(worker.id) is worker
+        queues = worker.queues if known and worker.working and not worker.stand_in else ()
+        if worker.counted != queues:
+            self._count(worker, queues)
+
+    def fallen_silent(self, now: int, lease: int) -> Iterator[Worker]:
+        """Polling workers that count as serving no more, having been silent for a lease; those that were for
+        as long as they may be are off the roster.
+        """
+        for worker in list(self.values()):
+            last = worker.last_beat
+            if worker.transport != "poll" or worker.fetches or last >= now - min(lease, worker.silence):
+                continue
+            if last < now - worker.silence:
+                del self[worker.id]
+            elif worker.silent:
+                continue
+            worker.silent = True
+            self.count(worker)
+            yield worker
+
+    def _forget(self, id: str) -> None:
+        worker = self.get(id)
+        if worker is not None:
+            self._count(worker, ())
+
+    def _count(self, worker: Worker, queues: tuple[str, ...]) -> None:
+        for queue in set(worker.counted):
+            self._serving[queue] -= 1
+            if not self._serving[queue]:
+                del self._serving[queue]
+        self._serving.update(set(queues))
+        worker.counted = queues
+
+
+def check_outside(worker: str, transport: Transport) -> None:
+    """BadInput for an id that only workers inside the server have: at a restart their jobs count as lost."""
+    if transport != "inside" and worker.startswith(INSIDE):
+        raise BadInput(
+            f"The id of a worker must not begin with {INSIDE!r}.", code="invalid_worker", field="worker"
+        )

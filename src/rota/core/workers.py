@@ -14,7 +14,7 @@ from rota.core.dispatch import Dispatch, Taker
 from rota.core.events import Event, told
 from rota.core.meter import Meter
 from rota.core.reports import Rules
-from rota.core.worker import Transport, Worker
+from rota.core.worker import Roster, Transport, Worker, check_outside
 from rota.engines.base import Engine
 from rota.model import policy, protocol
 from rota.model.clock import SECOND, Clock
@@ -24,8 +24,6 @@ from rota.model.protocol import LEVELS, MAX_FETCH_WAIT, Answer, Ending, Lease, S
 from rota.model.spec import parse_time
 
 STALE = "The lease is no longer this job's; the report changed nothing."
-INSIDE = "inside-"
-"""Ids of workers inside a server begin with this: with the server they are gone for certain."""
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -38,11 +36,11 @@ class Workers:
         self._bus = bus
         self._clock = clock
         self.rules = rules
-        self.roster: dict[str, Worker] = {}
+        self.roster = Roster()
         self.meter = Meter()
         self.due: Callable[[int], None] = lambda at: None
         dispatch.on_started = self._started
-        dispatch.served = self._served
+        dispatch.served = self.roster.served
         self._fetches: dict[asyncio.Future[None], str] = {}
 
     async def attach(
@@ -114,11 +112,18 @@ class Workers:
                 beats = [Beat(id, lease) for id, lease in worker.taken]
                 await self._engine.extend(beats, now + self.rules.socket_grace, now)
 
+    def leave_out(self, worker: Worker, types: Iterable[str]) -> None:
+        """A worker that takes any type takes these no more."""
+        worker.except_types = tuple(sorted({*worker.except_types, *types}))
+        if worker.taker is not None:
+            worker.taker.except_types = worker.except_types
+
     def draining(self, worker: Worker) -> None:
         """The worker takes no more jobs."""
         if not worker.draining:
             self._joined(worker, "worker_draining")
         worker.draining = True
+        self.roster.count(worker)
         if worker.taker is not None:
             self._dispatch.remove(worker.taker)
         self._dispatch.wake(worker.queues)
@@ -143,7 +148,7 @@ class Workers:
         check_outside(ask.worker, "poll")
         if not 0 <= ask.wait <= MAX_FETCH_WAIT:
             raise BadInput(f"wait must be 0 to {MAX_FETCH_WAIT} seconds.", code="invalid_wait", field="wait")
-        worker = self._poller(ask.worker, ask)
+        worker = self.heard(ask)
         rules = self.rules
         if worker.draining:
             return protocol.Fetched([], rules.lease / SECOND, rules.beat / SECOND, drain=True)
@@ -159,6 +164,7 @@ class Workers:
         taker = Taker(ask.worker, ask.queues, ask.types, ask.slots, take)
         self._dispatch.add(taker)
         self._fetches[got] = ask.worker
+        worker.fetches += 1
         try:
             await asyncio.wait([got], timeout=ask.wait)
             # Time is up, but a claim under way may still bring jobs.
@@ -173,11 +179,31 @@ class Workers:
         finally:
             self._dispatch.remove(taker)
             del self._fetches[got]
+            worker.fetches -= 1
         now = worker.last_beat = self._clock.now()
         worker.taken.update(((job.id, job.lease), (job.queue, job.type, now)) for job in jobs)
         return protocol.Fetched(
             [reports.to_work(job) for job in jobs], rules.lease / SECOND, rules.beat / SECOND
         )
+
+    def heard(self, ask: protocol.Fetch, silence: int | None = None) -> Worker:
+        """A polling worker asks for jobs. It counts as here until ``silence`` (microseconds) after its last
+        word, four leases when not said.
+        """
+        now = self._clock.now()
+        worker = self.roster.get(ask.worker)
+        if worker is None or worker.transport != "poll":
+            worker = self.roster[ask.worker] = Worker(ask, "poll", now)
+            self._joined(worker, "worker_joined")
+        left = worker.queues
+        worker.queues, worker.types, worker.last_beat = ask.queues, ask.types, now
+        worker.slots = max(ask.slots, len(worker.taken))
+        worker.silence = 4 * self.rules.lease if silence is None else silence
+        if worker.silent or left != ask.queues:
+            worker.silent = False
+            self.roster.count(worker)
+            self._dispatch.wake(left)
+        return worker
 
     async def finish(self, worker_id: str, endings: Sequence[Ending]) -> list[Answer]:
         """What became of jobs; one answer per ending, in order."""
@@ -282,14 +308,13 @@ class Workers:
                 worker.stop([Stop(job.id, job.lease, "cancelled")])
 
     def forget_silent(self, now: int) -> None:
-        """Polling workers that have not been heard of for long leave the roster; their leases end by
-        themselves.
+        """Polling workers that have not been heard of for a lease count no more as serving, those that were
+        not for long leave the roster; their leases end by themselves.
         """
-        for worker in list(self.roster.values()):
-            if worker.transport == "poll" and worker.last_beat < now - 4 * self.rules.lease:
-                del self.roster[worker.id]
+        for worker in self.roster.fallen_silent(now, self.rules.lease):
+            if worker.id not in self.roster:
                 self._joined(worker, "worker_left")
-                self._dispatch.wake(worker.queues)
+            self._dispatch.wake(worker.queues)
 
     def answer_fetches(self, worker_id: str | None = None) -> None:
         """Answer waiting fetches, of one worker or of all, with what they have: nothing more will come."""
@@ -308,22 +333,6 @@ class Workers:
         """Whether a polling worker was asked to drain."""
         worker = self.roster.get(worker_id)
         return worker is not None and worker.draining
-
-    def _poller(self, id: str, ask: protocol.Fetch) -> Worker:
-        now = self._clock.now()
-        worker = self.roster.get(id)
-        if worker is None or worker.transport != "poll":
-            worker = self.roster[id] = Worker(ask, "poll", now)
-            self._joined(worker, "worker_joined")
-        worker.queues, worker.types, worker.last_beat = ask.queues, ask.types, now
-        worker.slots = max(ask.slots, len(worker.taken))
-        return worker
-
-    def _served(self, queue: str) -> bool:
-        return any(
-            queue in worker.queues and not worker.stand_in and not worker.draining
-            for worker in self.roster.values()
-        )
 
     def _started(self, worker: str, jobs: list[Claimed]) -> None:
         now = self._clock.now()
@@ -384,11 +393,3 @@ class Workers:
             self._bus.events.publish(told(outcomes, applied, self._clock.now()))
         if pending:
             self._dispatch.wake(pending)
-
-
-def check_outside(worker: str, transport: Transport) -> None:
-    """BadInput for an id that only workers inside the server have: at a restart their jobs count as lost."""
-    if transport != "inside" and worker.startswith(INSIDE):
-        raise BadInput(
-            f"The id of a worker must not begin with {INSIDE!r}.", code="invalid_worker", field="worker"
-        )

@@ -57,7 +57,7 @@ def jobq(seconds: float) -> App:
     """Works for so long."""
     app = App(queue="jobq")
 
-    @app.fallback
+    @app.task(name="jobq")
     async def work(ctx: Context, payload: Any) -> None:
         await pause(ctx, seconds)
 
