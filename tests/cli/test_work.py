@@ -68,6 +68,21 @@ def test_an_app_that_is_none(shop: Path, target: str, words: str) -> None:
         assert len(ran.err.splitlines()) == 1
 
 
+def test_a_fallback_is_enough_for_a_worker(rota: Cli) -> None:
+    (rota.folder / "any.py").write_text(
+        "import rota\n\napp = rota.App(queue='any')\n\n\n"
+        "@app.fallback\ndef others(ctx: rota.Context, payload):\n    return [ctx.type, payload]\n"
+    )
+    with running(rota.folder, "work", "any:app", env={"ROTA_URL": rota.url}) as worker:
+        told = worker.wait_for("working")
+        assert (told["tasks"], told["any other type"], told["queues"]) == ([], "others", ["any"])
+        wait_until(lambda: rota.workers("any"), "it is connected")
+        assert rota.workers("any")[0]["types"] is None
+        id = rota.put("whatever", "[1]", queue="any")
+        wait_until(lambda: rota.job(id)["state"] == "done", "it is done")
+        assert rota.job(id)["result"] == ["whatever", [1]]
+
+
 def test_an_error_at_import_shows_the_users_lines_only(alone: Cli) -> None:
     (alone.folder / "broken.py").write_text(
         textwrap.dedent(

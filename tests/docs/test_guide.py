@@ -17,6 +17,7 @@ from tests.docs.kit import DOCS, Block, blocks
 from tests.server import DEADLINE, environment, running_server
 
 KNOWN = {"python", "sh"}
+PROGRAM = ("shop/jobs.py", "shop/rest.py")
 EXPECTED = re.compile(r"  # -> (.+)$")
 
 
@@ -33,17 +34,15 @@ def checked(text: str) -> str:
 
 def test_the_program_and_what_is_done_with_it(tmp_path: Path) -> None:
     found = [one for one in blocks("guide.md") if one.kind == "python"]
-    program = "\n\n".join(one.text for one in found if one.note == "shop/jobs.py")
     typed = "\n".join(checked(one.text) for one in found if one.note is None)
     assert typed.count("_is(") == (DOCS / "guide.md").read_text().count("# ->")
     prelude = """
         def _is(value, expected, code):
             assert value == expected, f"{code} is {value!r}"
     """
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop/jobs.py").write_text(program)
+    write_program(tmp_path)
     (tmp_path / "typed.py").write_text(textwrap.dedent(prelude) + typed)
-    with running_server(tmp_path, "--work", "shop.jobs:app") as server:
+    with running_server(tmp_path, "--work", "shop.jobs:app", "--work", "shop.rest:app") as server:
         done = subprocess.run(
             [sys.executable, "typed.py"],
             cwd=tmp_path,
@@ -62,9 +61,7 @@ def test_the_program_and_what_is_done_with_it(tmp_path: Path) -> None:
 
 
 def test_what_runs_until_it_is_stopped(tmp_path: Path) -> None:
-    program = "\n\n".join(one.text for one in blocks("guide.md") if one.note == "shop/jobs.py")
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop/jobs.py").write_text(program)
+    write_program(tmp_path)
     with running_server(tmp_path, store=f"sqlite:///{tmp_path}/other.db") as server:
         for block in commands(running=True):
             assert block.note is not None
@@ -91,7 +88,7 @@ def test_what_runs_until_it_is_stopped(tmp_path: Path) -> None:
 def test_every_block_is_run() -> None:
     for block in blocks("guide.md"):
         assert block.kind in KNOWN
-        assert block.note in (None, "shop/jobs.py") or block.note.startswith("until: ")
+        assert block.note in (None, *PROGRAM) or block.note.startswith("until: ")
     assert len(blocks("guide.md")) == (DOCS / "guide.md").read_text().count("\n```") // 2
 
 
@@ -107,6 +104,13 @@ def test_every_link_leads_somewhere() -> None:
                 titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
                 names = {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in titles}
                 assert heading in names, f"{page.name}: {link}"
+
+
+def write_program(folder: Path) -> None:
+    """The guide's program, as far as it is written down."""
+    (folder / "shop").mkdir()
+    for name in PROGRAM:
+        (folder / name).write_text("\n\n".join(one.text for one in blocks("guide.md") if one.note == name))
 
 
 def said_in(log: Path, event: str) -> bool:

@@ -51,11 +51,11 @@ def _load(target: str, blamed: set[str]) -> App:
         value = getattr(value, name)
     if not isinstance(value, App):
         raise Misused(f"{target} is no rota.App but {_article(type(value).__name__)}{_apps_of(module)}")
-    if not value.tasks:
+    if not value.all_tasks:
         raise Misused(
             f"The app {target} has no tasks: declare some with @{path}.task in what the module imports."
         )
-    for task in value.tasks.values():
+    for task in value.all_tasks:
         try:
             task.signature.compile()
         except TypeError as error:

@@ -150,6 +150,7 @@ def _run(
         extra={
             "app": target,
             "tasks": sorted(app.tasks),
+            **({} if app.others is None else {"any other type": app.others.name}),
             "queues": worker.queues,
             "slots": slots,
             "pid": os.getpid(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from weakref import WeakKeyDictionary
 
@@ -140,18 +140,35 @@ class App:
 
         return decorate if function is None else decorate(function)
 
-    def fallback(self, function: Callable[..., Any]) -> Task[Any, Any]:
+    @overload
+    def fallback(  # type: ignore[overload-overlap]
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> AsyncContextTask[P, R]: ...
+    @overload
+    def fallback(self, function: Callable[Concatenate[Context, P], R], /) -> SyncContextTask[P, R]: ...
+    @overload
+    def fallback(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def fallback(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+    def fallback(self, function: Callable[..., Any], /) -> Any:
         """Declare what runs the jobs of every type that no task of this app has.
 
         Its worker is then given jobs of any type in its queues. ``ctx.type`` says which one it is; a
-        parameter ``payload`` takes any payload as it is. Runs on the loop or in a thread, never in a child
-        process.
+        parameter ``payload`` takes any payload as it is. Retries and timeout are those that the job came
+        with. Runs on the loop or in a thread, never in a child process.
         """
         task = declare(self, function, None, Options(queue=self.queue), False, sys._getframe(1).f_locals)
         if self.others is not None and self.others.function.__qualname__ != function.__qualname__:
-            raise ValueError("The app has a fallback already.")
+            raise ValueError(f"The app has a fallback already: {self.others.name}. It can have one.")
         self.others = task
         return task
+
+    @property
+    def all_tasks(self) -> Sequence[Task[Any, Any]]:
+        """The tasks, and the fallback last."""
+        return [*self.tasks.values(), *([] if self.others is None else [self.others])]
 
     def enqueue(self, job: JobSpec) -> Handle[Any]:
         """Hand over a job by the name of its type (see :func:`rota.job`)."""

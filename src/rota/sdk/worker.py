@@ -65,9 +65,7 @@ class Worker:
             raise ValueError(f"grace must be 0 or more seconds, not {grace}.")
         if isinstance(queues, str):
             raise TypeError(f"queues must be a list of names, not the string {queues!r}.")
-        others = () if app.others is None else (app.others,)
-        self._all = (*app.tasks.values(), *others)
-        named = queues or sorted({task.defaults.queue or app.queue for task in self._all})
+        named = queues or sorted({task.defaults.queue or app.queue for task in app.all_tasks})
         self.id = uuid.uuid4().hex
         """Fresh for every worker, so that nobody mistakes it for one that was here before."""
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
@@ -90,9 +88,9 @@ class Worker:
         Raises what the server refuses the worker with (Unauthorized, BadInput, ...), and TypeError for a task
         whose parameters cannot come from JSON. A server that cannot be reached is waited for.
         """
-        if not self._all:
+        if not self._app.all_tasks:
             raise ValueError("The app has no tasks: a worker would have nothing to do.")
-        for task in self._all:
+        for task in self._app.all_tasks:
             task.signature.compile()
         home = Home.here()
         if self._same_loop:

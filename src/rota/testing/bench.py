@@ -30,7 +30,7 @@ from rota.sdk.runners import Home, LoopRunner, ThreadRunner, call
 from rota.sdk.standin import stand_ins
 from rota.sdk.tasks import Task
 from rota.testing.driver import Driver, Stalled
-from rota.testing.hands import stages
+from rota.testing.hands import OTHERS, stages
 from rota.testing.loop import VirtualLoop
 from rota.testing.replies import Replies
 
@@ -344,12 +344,16 @@ def _tasks(apps: Sequence[App]) -> Mapping[str, Task[Any, Any]]:
             if tasks.setdefault(name, task) is not task:
                 raise ValueError(f"Two of the apps have a task {name!r}; a server could not tell them apart.")
             task.signature.compile()
+        if app.others is not None:
+            if tasks.setdefault(OTHERS, app.others) is not app.others:
+                raise ValueError("Two of the apps have a fallback; a server could not tell them apart.")
+            app.others.signature.compile()
     return tasks
 
 
 def _queues(apps: Sequence[App]) -> list[str]:
     named = {app.queue for app in apps}
-    named |= {task.defaults.queue or app.queue for app in apps for task in app.tasks.values()}
+    named |= {task.defaults.queue or app.queue for app in apps for task in app.all_tasks}
     return sorted(named)
 
 

@@ -21,6 +21,8 @@ from rota.sdk.tasks import Kind, Task
 from rota.testing.twins import Losses, twins
 
 FAILED = ("failed", "timeout")
+OTHERS = "*"
+"""In place of a type, which it cannot be: what runs the types that no task has."""
 
 
 class Hands:
@@ -30,8 +32,10 @@ class Hands:
         self, service: Service, tasks: Mapping[str, Task[Any, Any]], slots: int, processes: bool
     ) -> None:
         self.losses = Losses(asyncio.get_running_loop(), self.lose)
-        self.tasks = twins(tasks, self.losses, self._has_begun, processes)
-        self.desk = Desk(self.tasks, slots, service.clock)
+        self._tasks = twins(tasks, self.losses, self._has_begun, processes)
+        others = self._tasks.pop(OTHERS, None)
+        self._types = tuple(sorted(self._tasks)) if others is None else None
+        self.desk = Desk(self._tasks, slots, service.clock, others)
         self.stuck: Counter[str] = Counter()
         """Types whose handlers hang, and how often that was asked for."""
         self.loosen = False
@@ -90,7 +94,7 @@ class Hands:
         self.drained = False
         held = tuple(self.desk.leases())
         names = tuple(queues)
-        hello = Hello(self.id, names, self._slots, tuple(sorted(self.tasks)), "rota.testing", held=held)
+        hello = Hello(self.id, names, self._slots, self._types, "rota.testing", held=held)
         dispatch = self._service.dispatch
         # Whoever connects is given jobs at once; these hands open when they are told to.
         dispatch.stopped = True

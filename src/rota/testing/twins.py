@@ -65,14 +65,15 @@ def twins(
 def _watched(task: Task[Any, Any], losses: Losses, begun: Callable[[str], None]) -> Callable[..., Any]:
     def handler(*args: Any, **named: Any) -> Any:
         __tracebackhide__ = True
-        id = current_context.get().id
+        context = current_context.get()
+        id = context.id
         losses.loop.call_soon_threadsafe(begun, id)
         try:
             value = task.function(*args, **named)
         except BaseException as error:
             losses.raised[id] = error
             raise
-        losses.reported(task.name)
+        losses.reported(context.type)
         return value
 
     return handler
@@ -83,7 +84,8 @@ def _watched_async(
 ) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def handler(*args: Any, **named: Any) -> Any:
         __tracebackhide__ = True
-        id = current_context.get().id
+        context = current_context.get()
+        id = context.id
         # Told when the handler waits for the first time: what it does before is done then.
         asyncio.get_running_loop().call_soon(losses.loop.call_soon_threadsafe, begun, id)
         try:
@@ -91,7 +93,7 @@ def _watched_async(
         except BaseException as error:
             losses.raised[id] = error
             raise
-        losses.reported(task.name)
+        losses.reported(context.type)
         return value
 
     return handler
