@@ -28,8 +28,6 @@ from rota.web import connection, frames
 
 log = logging.getLogger("rota")
 
-OTHER_FILES = 200
-"""Descriptors kept back for the store, child processes and answers to those who find no room."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -55,6 +53,9 @@ async def serve(settings: Settings) -> int:
         await service.load()
         await upkeep.rescue_inside(service)
         servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings)]
+        for server in servers[1:]:
+            # One bound for the connections of all doors.
+            server.server_state = servers[0].server_state
         async with asyncio.TaskGroup() as group:
             timers = group.create_task(upkeep.run(service))
             if settings.dev:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from starlette.types import ASGIApp
 
 from rota.config import Settings
+from rota.config.fronts import NAMES
 from rota.config.kinds import split_address
 from rota.core.service import Service
 from rota.model.errors import BadConfig
@@ -23,7 +24,7 @@ from rota.web.fronts import jobq
 log = logging.getLogger("rota")
 
 OTHER_FILES = 200
-"""Open files that are no connections."""
+"""Descriptors kept back for the store, child processes and answers to those who find no room."""
 
 
 def open_doors(settings: Settings) -> list[socket.socket]:
@@ -52,14 +53,14 @@ def url_of(listener: socket.socket) -> str:
 
 
 def applications(service: Service, settings: Settings) -> list[ASGIApp]:
-    """One for each door, in their order."""
+    """One for each door, in their order. Of fronts that have the same path the first of NAMES has it."""
     fronts = {one.name: one for one in _fronts(service, settings)}
     elsewhere = {name for _, names in settings.listeners for name in names}
-    here = [one for name, one in fronts.items() if name not in elsewhere]
+    here = [fronts[name] for name in NAMES if name in fronts and name not in elsewhere]
     most = settings.body_limit
     found: list[ASGIApp] = [api.build(service, _gate(settings, here), most, here)]
     for _, names in settings.listeners:
-        there = [fronts[name] for name in names if name in fronts]
+        there = [fronts[name] for name in NAMES if name in fronts and name in names]
         found.append(api.build_fronts(service, _gate(settings, there), most, there))
     return [_watched(one, settings) for one in found]
 
@@ -86,7 +87,8 @@ def _fronts(service: Service, settings: Settings) -> Iterator[Front]:
 def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
     token = None if settings.token is None else settings.token.reveal()
     # Without a token nothing but the address protects us from pages in the user's own browser.
-    hosts = None if token is not None or settings.insecure else settings.allowed_hosts
+    guarded = token is not None and not settings.fronts.open
+    hosts = None if guarded or settings.insecure else settings.allowed_hosts
     return Gate(token, hosts, front.paths(fronts) if settings.fronts.open else None)
 
 

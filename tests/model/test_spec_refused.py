@@ -78,6 +78,7 @@ def test_names(field: str, name: str) -> None:
         ("tags", ("",), "invalid_tags"),
         ("tags", ("x" * 65,), "invalid_tags"),
         ("tags", ("a\x7f",), "invalid_tags"),
+        ("tags", ("front:jobq",), "invalid_tags"),
         ("headers", {f"h{n}": "" for n in range(101)}, "invalid_headers"),
         ("headers", {"h": "x" * 32768}, "invalid_headers"),
         ("headers", {"two words": "x"}, "invalid_headers"),

@@ -10,6 +10,7 @@ from rota.config import kinds
 
 DAY = 86400
 NAMES = ("jqgo", "poll", "jobq", "jobsapi", "pqexec")
+_ADDRESS = kinds.Address()
 SURFACES = ("rest", "ws", "html", "html_ws")
 
 
@@ -25,7 +26,7 @@ class Listeners(kinds.Kind):
         pairs: list[tuple[object, object]] = []
         if isinstance(value, str):
             texts = [text.partition("=") for text in value.replace(",", " ").split()]
-            pairs = [(place, names.split("+")) for place, _, names in texts]
+            pairs = [(place, names.split("+") if names else None) for place, _, names in texts]
         elif isinstance(value, list | tuple):
             for one in value:
                 if not isinstance(one, dict) or set(one) != {"listen", "fronts"}:
@@ -44,12 +45,20 @@ class Listeners(kinds.Kind):
                 if name in seen:
                     raise kinds.Refused(f"has the front {name} twice")
                 seen.add(name)
-            found.append((kinds.Address().parse(place), tuple(names)))
+            try:
+                found.append((_ADDRESS.parse(place), tuple(names)))
+            except kinds.Refused as refused:
+                told = str(refused) or f"must be {_ADDRESS.allowed}"
+                raise kinds.Refused(f"has the address {str(place)[:100]!r}, which {told}") from None
         return tuple(found)
 
     def show(self, value: object) -> str:
         pairs = value if isinstance(value, tuple) else ()
         return ", ".join(f"{address}={'+'.join(names)}" for address, names in pairs) or "none"
+
+    def plain(self, value: object) -> object:
+        pairs = value if isinstance(value, tuple) else ()
+        return [{"listen": address, "fronts": list(names)} for address, names in pairs]
 
 
 class Jqgo(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,10 @@ class Kind:
     def show(self, value: Any) -> str:
         return str(value)
 
+    def plain(self, value: Any) -> Any:
+        """For JSON, in a form that ``parse`` takes."""
+        return list(value) if isinstance(value, tuple) else value
+
 
 class Text(Kind):
     """One line of text."""

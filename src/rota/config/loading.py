@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rota.config.kinds import Refused, is_loopback
+from rota.config.kinds import Refused, is_loopback, split_address
 from rota.config.secret import MASK
 from rota.config.settings import FOR_DEV, PORTS, Key, Settings, all_keys, build
 from rota.config.sources import (
@@ -66,8 +66,7 @@ def describe(settings: Settings) -> list[Shown]:
         elif key.kind.secret:
             shown.append(Shown(key.path, MASK, MASK, origin))
         else:
-            plain = list(value) if isinstance(value, tuple) else value
-            shown.append(Shown(key.path, plain, key.kind.show(value), origin))
+            shown.append(Shown(key.path, key.kind.plain(value), key.kind.show(value), origin))
     return shown
 
 
@@ -161,19 +160,7 @@ class _Loading:
         def complain(path: str, text: str) -> None:
             self._complain(path, self.origins.get(path, "default"), text)
 
-        public = self._together("listen") and not is_loopback(settings.host)
-        if public and settings.dev:
-            complain("listen", f"{settings.listen} is open to other machines; dev is for this machine only.")
-        elif public and self._together("token", "insecure"):
-            given = len(settings.token.reveal()) if settings.token else 0
-            if not settings.insecure and given < SHORTEST_TOKEN:
-                lack = f"its token has only {given} characters" if given else "it has no token"
-                complain(
-                    "listen",
-                    f"{settings.listen} is open to other machines, but {lack}: set token, token_file, "
-                    f"ROTA_TOKEN or ROTA_TOKEN_FILE with {SHORTEST_TOKEN} or more characters, "
-                    "or say insecure (--insecure).",
-                )
+        self._check_places(settings, complain)
         if self._together("lease", "beat") and settings.beat * 2 > settings.lease:
             complain(
                 "beat",
@@ -187,6 +174,33 @@ class _Loading:
         if self._together(path, "result_limit") and webhook.max_response_bytes > settings.result_limit:
             complain(path, f"must not be above result_limit ({settings.result_limit} bytes).")
         self._check_email(settings, complain)
+
+    def _check_places(self, settings: Settings, complain: Any) -> None:
+        """Where it listens: who reaches that, and what is served there."""
+        places = [("listen", settings.listen), *(("listeners", place) for place, _ in settings.listeners)]
+        places = [(path, place) for path, place in places if self._together(path)]
+        given = len(settings.token.reveal()) if settings.token else 0
+        lack = f"its token has only {given} characters" if given else "it has no token"
+        known = self._together("token", "insecure")
+        for path, place in places:
+            if is_loopback(split_address(place)[0]):
+                continue
+            if settings.dev:
+                complain(path, f"{place} is open to other machines; dev is for this machine only.")
+            elif known and not settings.insecure and given < SHORTEST_TOKEN:
+                complain(
+                    path,
+                    f"{place} is open to other machines, but {lack}: set token, token_file, "
+                    f"ROTA_TOKEN or ROTA_TOKEN_FILE with {SHORTEST_TOKEN} or more characters, "
+                    "or say insecure (--insecure).",
+                )
+        fixed = [place.lower() for _, place in places if split_address(place)[1]]
+        for place in sorted({place for place in fixed if fixed.count(place) > 1}):
+            complain("listeners", f"{place} is there twice; listen and listeners must all differ.")
+        for name in (name for _, names in settings.listeners for name in names):
+            if not getattr(settings.fronts, name).enabled:
+                told = f"serves the front {name}, which fronts.{name}.enabled switches off."
+                complain("listeners", told)
 
     def _check_email(self, settings: Settings, complain: Any) -> None:
         email, section = settings.handlers.email, "handlers.email."

@@ -17,6 +17,8 @@ log = logging.getLogger("rota.web")
 BROKEN = "Something went wrong here; the log of the server says more."
 
 Hot = Callable[["Call"], Awaitable[tuple[int, bytes]]]
+Refusals = Callable[[str], Callable[[RotaError], ASGIApp] | None]
+"""Who refuses at a path, where that is not up to us."""
 
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
@@ -92,8 +94,16 @@ async def read(receive: Receive, most: int, declared: str | None) -> bytes:
 class Ring:
     """Wraps the application."""
 
-    def __init__(self, app: ASGIApp, hot: dict[tuple[str, str], Hot], gate: Gate, max_body: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hot: dict[tuple[str, str], Hot],
+        gate: Gate,
+        max_body: int,
+        refusals: Refusals = lambda path: None,
+    ) -> None:
         self._app = app
+        self._refusals = refusals
         self._hot = hot
         self._gate = gate
         self._max_body = max_body
@@ -111,7 +121,11 @@ class Ring:
                 status, body = await hot(Call(scope, receive, self._max_body))
                 await respond(send, status, body)
             except RotaError as error:
-                await refuse(send, error)
+                theirs = self._refusals(scope["path"])
+                if theirs is None:
+                    await refuse(send, error)
+                else:
+                    await theirs(error)(scope, receive, send)
             except Exception:
                 log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
                 await refuse(send, RotaError(BROKEN))

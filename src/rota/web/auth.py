@@ -32,8 +32,8 @@ class Gate:
     def __init__(
         self, token: str | None, hosts: Iterable[str] | None, open: Callable[[str], bool] | None = None
     ) -> None:
-        """``hosts``: names under which pages may call an open server; None: any (a token protects it).
-        ``open``: further paths that need no token.
+        """``hosts``: names under which pages may call what needs no token; None: any. ``open``: further paths
+        that need none.
         """
         self._open = open or (lambda path: False)
         self._token = None if token is None else token.encode()
@@ -56,7 +56,9 @@ class Gate:
                 # What is inside would count as it is, and the next server may see another end of it.
                 raise BadInput("Transfer-Encoding may only be chunked.", code="bad_framing", status=400)
         _check_version(scope.get("http_version", "1.0"), host)
-        if self._hosts is not None and host is not None and _name(host) not in self._hosts:
+        path = scope["path"]
+        guarded = self._token is not None and not self._open(path)
+        if self._hosts is not None and not guarded and host is not None and _name(host) not in self._hosts:
             # A page whose name was made to point here would otherwise count as our own.
             raise RotaError(
                 f"This server does not answer to the name {host[:100]!r}; add it to allowed_hosts.",
@@ -67,7 +69,7 @@ class Gate:
             raise Forbidden("A page of another origin may not call this server.", code="origin_not_allowed")
         if origin == "null":
             raise Forbidden("A page without an origin may not call this server.", code="origin_not_allowed")
-        if self._token is None or scope["path"] in _OPEN or self._open(scope["path"]):
+        if self._token is None or not guarded or path in _OPEN:
             return
         if not given:
             if _IN_URL.search(scope["query_string"]):

@@ -7,6 +7,7 @@ Its jobs carry its name as a tag, so that it shows no others, whatever queue the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,11 +18,14 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute, compile_path
 from starlette.types import ASGIApp
 
 from rota.core.service import BATCH, Service
-from rota.model.errors import BadInput, NotFound, RotaError
+from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
 from rota.model.job import Job, Match, NewJob
 from rota.model.spec import FRONT_TAG, JobSpec, request
 from rota.web import strict
-from rota.web.asgi import read
+from rota.web.asgi import BROKEN, read
+
+log = logging.getLogger("rota.web")
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[RotaError], Response]
@@ -32,7 +36,9 @@ class Front(NamedTuple):
 
     name: str
     requests: Mapping[tuple[str, str], Handler]
-    """By method and path."""
+    """By method and path. Without one for HEAD the one for GET is called, which must not do then what only a
+    GET may.
+    """
     refuse: Refusal
     """How it says no."""
     sockets: Mapping[str, ASGIApp] = {}
@@ -54,6 +60,17 @@ def paths(fronts: Sequence[Front]) -> Callable[[str], bool]:
         compile_path(path)[0] for one in fronts for path in {*(p for _, p in one.requests), *one.sockets}
     ]
     return lambda path: any(pattern.match(path) for pattern in known)
+
+
+def refusals(fronts: Sequence[Front]) -> Callable[[str], Refusal | None]:
+    """By path, how the front refuses that has it, also what does not get as far as its handlers."""
+    known = [(paths([one]), one.refuse) for one in fronts]
+
+    def find(path: str) -> Refusal | None:
+        refuse = next((refuse for has, refuse in known if has(path)), None)
+        return None if refuse is None else lambda error: _refused(refuse, error)
+
+    return find
 
 
 async def body(request: Request, most: int) -> bytes:
@@ -97,9 +114,10 @@ async def jobs(service: Service, front: str, **match: Any) -> AsyncIterator[Job]
 def is_json(body: bytes) -> bool:
     """Whether this can be kept as a payload in JSON."""
     try:
-        msgspec.json.decode(body)
+        _skim(body)
         strict.check_escapes(body)
-        strict.check(body, 0)
+        # As a member: long texts are taken apart at their top, which must be an object then.
+        strict.check(b'{"":%b}' % body, 1)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadInput):
         return False
     return True
@@ -128,14 +146,31 @@ class _Endpoint:
         self._refuse = refuse
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        method = scope["method"]
         try:
-            handler = self._by_method.get(method)
+            handler = self._by_method.get(method) or (
+                self._by_method.get("GET") if method == "HEAD" else None
+            )
             if handler is None:
                 raise RotaError("Method not allowed.", code="method_not_allowed", status=405)
             answer = await handler(Request(scope, receive))
         except RotaError as error:
-            answer = self._refuse(error)
+            answer = _refused(self._refuse, error)
             if error.status == 405:
                 answer.headers["allow"] = ", ".join(sorted(self._by_method))
+        except Exception:
+            log.exception("request failed", extra={"method": method, "path": scope["path"]})
+            answer = _refused(self._refuse, RotaError(BROKEN))
         await answer(scope, receive, send)
+
+
+def _refused(refuse: Refusal, error: RotaError) -> Response:
+    answer = refuse(error)
+    if isinstance(error, Unauthorized):
+        answer.headers["www-authenticate"] = "Bearer"
+    if error.status == 503:
+        answer.headers["retry-after"] = "1"
+    if error.status == 413 or error.code == "bad_framing":
+        # What is left of the body is not read, or nobody knows where it ends.
+        answer.headers["connection"] = "close"
+    return answer

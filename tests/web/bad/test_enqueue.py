@@ -87,6 +87,8 @@ CASES = [
     Case(68, "empty", job(tags=[""]), 422, "invalid_tags", "tags"),
     Case(68, "text", job(tags="a"), 422, "invalid_tags", "tags"),
     Case(68, "line end", job(tags=["a\nb"]), 422, "invalid_tags", "tags"),
+    Case(68, "a front's", job(tags=["a", "front:jobq"]), 422, "invalid_tags", "tags", "'front:' are Rota's own"),
+    Case(68, "what may become a front's", job(tags=["front:"]), 422, "invalid_tags", "tags", "Rota's own"),
     Case(69, "none", b'{"jobs": []}', 422, "invalid_batch", "jobs", "1 to 10000"),
     Case(69, "10,001", json.dumps({"jobs": [{"type": "t"}] * 10_001}).encode(), 422, "invalid_batch", "jobs", "10001"),
     Case(69, "one bad", json.dumps({"jobs": [{"type": "t", "priority": 101 if n == 417 else 0} for n in range(1000)]}).encode(), 422, "invalid_priority", "jobs[417].priority"),
