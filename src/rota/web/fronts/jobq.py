@@ -3,6 +3,7 @@
 ==========================  ==========================================================================
 ``POST /enqueue``           200, the job; any body is taken, and one in JSON is kept as the payload
 ``GET /status/{id}``        200, the job with its present state; 404 ``job not found``
+``GET /status``, deeper     404 ``404 page not found``
 ==========================  ==========================================================================
 """
 
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from rota.core.service import Service
 from rota.model.clock import to_text
-from rota.model.errors import RotaError
+from rota.model.errors import NotFound, RotaError
 from rota.model.job import Job, NewJob, State
 from rota.model.spec import JobSpec
 from rota.web import front
@@ -45,15 +46,26 @@ class Shown(msgspec.Struct, frozen=True):
 
 def build(service: Service, queue: str, max_body: int) -> Front:
     """``max_body``: bytes."""
+    most = min(max_body, service.limits.payload_bytes)
 
     async def enqueue(request: Request) -> Response:
-        spec = to_job(await front.body(request, max_body), queue)
+        spec = to_job(await front.body(request, most), queue)
         return Json(from_job(await front.submit(service, NAME, spec)), end=b"\n")
 
     async def status(request: Request) -> Response:
         return Json(from_job(await front.job(service, NAME, request.path_params["id"])), end=b"\n")
 
-    return Front(NAME, {("POST", "/enqueue"): enqueue, ("GET", "/status/{id}"): status}, refuse)
+    async def nothing(request: Request) -> Response:
+        raise NotFound("404 page not found")
+
+    requests = {
+        ("POST", "/enqueue"): enqueue,
+        ("GET", "/status/{id}"): status,
+        ("GET", "/status/{deeper:path}"): nothing,
+        # Beside jqgo, which has this path, that front comes first.
+        ("GET", "/status"): nothing,
+    }
+    return Front(NAME, requests, refuse)
 
 
 def to_job(body: bytes, queue: str) -> JobSpec:
@@ -70,5 +82,7 @@ def from_job(job: NewJob | Job) -> Shown:
 
 
 def refuse(error: RotaError) -> Response:
-    """Plain text with a line end."""
-    return Text("job not found\n" if error.status == 404 else f"{error.detail}\n", error.status)
+    """Plain text with a line end; nothing for a method that there is not."""
+    if error.status == 405:
+        return Response(None, 405)
+    return Text("job not found\n" if error.code == "job_not_found" else f"{error.detail}\n", error.status)
