@@ -269,3 +269,21 @@ async def test_types_that_are_named_outweigh_those_left_out(engine: Engine) -> N
     await put(engine, a := job(type="a"), job(type="b"))
     [claimed] = await engine.claim([Ask("w", ("default",), ("a",), 5, ("a",))], NOW + LEASE, NOW)
     assert ids(claimed) == [a.id]
+
+
+async def test_of_an_ask_that_names_jobs_only_these_are_taken(engine: Engine) -> None:
+    first, second, third = job(), job(priority=1), job()
+    elsewhere, other, over = job(queue="q"), job(type="other"), job(expires_at=NOW)
+    await put(engine, first, second, third, elsewhere, other, over)
+    named = (third.id, second.id, elsewhere.id, other.id, over.id, "nobody")
+    asks = [
+        Ask("w", ("default",), ("work",), 5, ids=named),
+        Ask("w", ("default",), ("work",), 5, ids=(third.id,)),
+        Ask("w", ("default",), None, 1),
+    ]
+    got = await engine.claim(asks, NOW + LEASE, NOW)
+    assert [[one.id for one in jobs] for jobs in got] == [[second.id, third.id], [], [first.id]]
+    assert [(one.attempt, one.lease, one.payload) for one in got[0]] == [(1, 1, b"null")] * 2
+    [again] = await engine.claim([Ask("w", ("q",), None, 1, ids=(elsewhere.id, first.id))], NOW + LEASE, NOW)
+    assert [one.id for one in again] == [elsewhere.id]
+    await check_counts(engine)

@@ -55,8 +55,8 @@ class Engine(Protocol):
     def claim(self, asks: Sequence[Ask], lease_until: int, now: int) -> Awaitable[list[list[Claimed]]]:
         """Best pending jobs for every ask: priority (high first), then age; per queue of the ask in turn.
 
-        They become running with attempt + 1, lease + 1 and the ask's worker. Expired jobs are passed over.
-        Paused queues are the caller's business.
+        Of an ask that names ``ids`` only these. They become running with attempt + 1, lease + 1 and the ask's
+        worker. Expired jobs are passed over. Paused queues are the caller's business.
         """
         ...
 

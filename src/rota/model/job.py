@@ -136,7 +136,7 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 class Ask(msgspec.Struct, frozen=True, gc=False):
     """A worker's wish: up to ``slots`` jobs from ``queues`` (tried in this order).
 
-    ``types`` None means any type but ``except_types``.
+    ``types`` None means any type but ``except_types``. ``ids``: only these jobs.
     """
 
     worker: str
@@ -144,6 +144,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     types: tuple[str, ...] | None
     slots: int
     except_types: tuple[str, ...] = ()
+    ids: tuple[str, ...] | None = None
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):

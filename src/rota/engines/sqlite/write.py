@@ -180,8 +180,12 @@ def claim(
                 types = [type for type in types if type not in ask.except_types]
             if not types:
                 continue
-            best = run(db, _CLAIM["best"], (_encode(types).decode(), queue, now, wanted))
-            if len(best) < wanted:
+            values = (_encode(types).decode(), queue, now, wanted)
+            if ask.ids is None:
+                best = run(db, _CLAIM["best"], values)
+            else:
+                best = run(db, _CLAIM["these"], (*values, _encode(ask.ids).decode()))
+            if len(best) < wanted and ask.ids is None:
                 empty.add((queue, ask.types, ask.except_types))
             if not best:
                 continue

@@ -19,6 +19,17 @@ CROSS JOIN jobs AS j ON j.seq = best.seq
 CROSS JOIN bodies AS b ON b.seq = j.seq
 ORDER BY j.priority DESC, j.seq;
 
+-- these
+SELECT j.seq, j.id, j.lease + 1, j.type, j.queue, j.attempt + 1, j.max_attempts, b.payload, b.content_type, b.headers,
+       j.timeout, j.run_at
+FROM json_each(?5) AS t
+CROSS JOIN jobs AS j ON j.id = t.value
+CROSS JOIN bodies AS b ON b.seq = j.seq
+WHERE j.state = 'pending' AND j.queue = ?2 AND (j.expires_at IS NULL OR j.expires_at > ?3)
+  AND j.type IN (SELECT value FROM json_each(?1))
+ORDER BY j.priority DESC, j.seq
+LIMIT ?4;
+
 -- take
 UPDATE jobs
 SET state = 'running', attempt = attempt + 1, lease = lease + 1, started_at = ?, lease_until = ?, worker = ?,
