@@ -75,7 +75,8 @@ async def serve(settings: Settings) -> int:
             supervise.tell_system("STOPPING=1")
             stop.set()
             service.drain()
-            await asyncio.wait([*inside, children])
+            endings = [group.create_task(end(settings.grace)) for end in service.endings]
+            await asyncio.wait([*inside, children, *endings])
             service.workers.answer_fetches()
             service.bus.close()
             for server in servers:

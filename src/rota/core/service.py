@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -63,6 +63,8 @@ class Service:
         self.workers = Workers(engine, self.dispatch, self.bus, self.clock, self.rules)
         self.series = Series(engine, self.clock, self.workers.meter)
         self.started_at = self.clock.now()
+        self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
+        """What else has to end when the server stops; each is told the grace in seconds."""
         self._enqueue: Gather[Request, list[Kept]] = Gather(self._write)
         self._due = asyncio.Event()
         self._next_due: int | None = None

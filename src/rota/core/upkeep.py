@@ -83,6 +83,7 @@ async def rescue_inside(service: Service) -> None:
     elsewhere could not beat while there was no server; they have a whole lease to come back.
     """
     now = service.clock.now()
+    until = now + service.rules.lease
     cursor = None
     while True:
         page = await service.engine.find(Match(states=(State.RUNNING,)), BATCH, cursor)
@@ -91,10 +92,10 @@ async def rescue_inside(service: Service) -> None:
         for job in page.jobs:
             if (job.worker or "").startswith(INSIDE):
                 inside.append(job)
-            else:
+            elif (job.lease_until or 0) < until:
                 outside.append(Beat(job.id, job.lease))
         await _lose(service, inside, now)
-        await service.engine.extend(outside, now + service.rules.lease, now)
+        await service.engine.extend(outside, until, now)
         cursor = page.cursor
         if cursor is None:
             return

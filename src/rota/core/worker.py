@@ -33,6 +33,8 @@ class Worker:
         self.slots = hello.slots
         self.connected_at = now
         self.last_beat = now
+        self.silence = 0
+        """How long after its last word a polling worker counts as here, in microseconds."""
         # By lease, not by job: a job that was lost and came back is in hand twice until the old run has
         # stopped.
         self.taken: dict[tuple[str, int], tuple[str, str, int]] = {}

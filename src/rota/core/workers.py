@@ -297,6 +297,11 @@ class Workers:
     async def write(self, outcomes: Sequence[Outcome], now: int) -> list[Applied]:
         """Write outcomes that did not come from a worker's report, and tell everybody."""
         applied = await self._engine.finish(outcomes, now)
+        for worker in self.roster.values():
+            if worker.transport == "poll" and worker.taken:
+                # It may never say so itself.
+                for one in applied:
+                    worker.taken.pop((one.id, one.lease), None)
         self._told(outcomes, applied)
         return applied
 
