@@ -19,12 +19,14 @@ from rota.web import api, front
 from rota.web.access import AccessLog
 from rota.web.auth import Gate
 from rota.web.front import Front
-from rota.web.fronts import jobq
+from rota.web.fronts import jobq, poll
 
 log = logging.getLogger("rota")
 
 OTHER_FILES = 200
 """Descriptors kept back for the store, child processes and answers to those who find no room."""
+KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""A peer that vanished without a word is noticed after two minutes; seconds, and a number of tries."""
 
 
 def open_doors(settings: Settings) -> list[socket.socket]:
@@ -82,14 +84,28 @@ def _fronts(service: Service, settings: Settings) -> Iterator[Front]:
     old, most = settings.fronts, settings.body_limit
     if old.jobq.enabled:
         yield jobq.build(service, old.jobq.queue, most)
+    if old.poll.enabled:
+        yield poll.build(
+            service,
+            old.poll.queue,
+            most,
+            lease=old.poll.lease,
+            text=old.poll.payload == "text",
+            credentials=old.poll.credentials,
+            token=_token(settings),
+        )
 
 
 def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
-    token = None if settings.token is None else settings.token.reveal()
+    token = _token(settings)
     # Without a token nothing but the address protects us from pages in the user's own browser.
     guarded = token is not None and not settings.fronts.open
     hosts = None if guarded or settings.insecure else settings.allowed_hosts
     return Gate(token, hosts, front.paths(fronts) if settings.fronts.open else None)
+
+
+def _token(settings: Settings) -> str | None:
+    return None if settings.token is None else settings.token.reveal()
 
 
 def _watched(web: ASGIApp, settings: Settings) -> ASGIApp:
@@ -107,6 +123,11 @@ def _listen(key: str, place: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Whom it lets in may wait for hours without a word: the system finds those who are gone.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
     try:
         listener.bind((host, port))
         listener.listen(2048)

@@ -18,7 +18,8 @@ The answer is compared byte for byte, and no line end follows the last line of a
 written there. ``<id:NAME>`` is any id (text without quotes), kept under the name; ``<NAME>`` is that id
 again, in requests and answers; ``<time>`` is a time of RFC 3339. A content type of ``-`` means that there
 is none. Further lines after the status, up to an empty one, are headers that the answer must have. ``in the
-end``: the request is repeated until the answer is the one written here.
+end``: the request is repeated until the answer is the one written here. A request line that ends with ``&``
+is sent aside: those after it do not wait for its answer, which is looked at when all others are there.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 import httpx2
@@ -54,16 +57,28 @@ class Exchange(NamedTuple):
     expected: dict[str, str]
     answer: str
     in_the_end: bool
+    aside: bool
 
 
 def play(url: str, name: str) -> None:
     """Send all requests of ``transcripts/NAME.txt`` and compare their answers."""
     known: dict[str, str] = {}
-    with httpx2.Client(base_url=url, timeout=DEADLINE, trust_env=False) as client:
+    aside: list[tuple[Exchange, Future[httpx2.Response]]] = []
+    with (
+        ThreadPoolExecutor(10) as threads,
+        httpx2.Client(base_url=url, timeout=DEADLINE, trust_env=False) as client,
+    ):
         for one in exchanges(name):
+            if one.aside:
+                aside.append((one, threads.submit(_ask, client, one, known)))
+                continue
             end = time.monotonic() + DEADLINE
-            while (told := _differs(client, one, known)) and one.in_the_end and time.monotonic() < end:
+            while told := _differs(_ask(client, one, known), one, known):
+                late = not one.in_the_end or time.monotonic() > end
+                assert not late, f"{name}.txt, line {one.line}: {told}"
                 time.sleep(0.02)
+        for one, answer in aside:
+            told = _differs(answer.result(DEADLINE), one, known)
             assert not told, f"{name}.txt, line {one.line}: {told}"
 
 
@@ -88,15 +103,16 @@ def _leading(lines: list[str]) -> Iterator[str]:
 def _parse(lines: list[str], line: int) -> Exchange:
     at = next(index for index, text in enumerate(lines) if text.startswith("=> "))
     head, body = _head(lines[1:at])
-    method, path = lines[0].split(" ", 1)
+    method, path = lines[0].removesuffix(" &").split(" ", 1)
     told = lines[at].removeprefix("=> ")
     in_the_end = told.endswith(", in the end")
     status, _, content_type = told.removesuffix(", in the end").partition(" ")
     rest = lines[at + 1 :]
     has_head = bool(rest) and re.fullmatch(r"[A-Za-z-]+: .*", rest[0]) is not None
     expected, answer = _head(rest) if has_head else ({}, "\n".join(rest))
+    aside = lines[0].endswith(" &")
     return Exchange(
-        line, method, path, head, body, int(status), content_type, expected, _ends(answer), in_the_end
+        line, method, path, head, body, int(status), content_type, expected, _ends(answer), in_the_end, aside
     )
 
 
@@ -110,15 +126,18 @@ def _ends(text: str) -> str:
     return text[:-2] + "\n" if text.endswith("\\n") else text
 
 
-def _differs(client: httpx2.Client, one: Exchange, known: dict[str, str]) -> str | None:
+def _ask(client: httpx2.Client, one: Exchange, known: Mapping[str, str]) -> httpx2.Response:
+    body = _filled(one.body, known).encode()
+    headers = {name.encode(): value.encode() for name, value in one.headers.items()}
+    return client.request(one.method, _filled(one.path, known), headers=headers, content=body)
+
+
+def _filled(text: str, known: Mapping[str, str]) -> str:
+    return _MARK.sub(lambda mark: known.get(mark[2], mark[0]), text)
+
+
+def _differs(answer: httpx2.Response, one: Exchange, known: dict[str, str]) -> str | None:
     """What is not as it should be."""
-
-    def filled(text: str) -> str:
-        return _MARK.sub(lambda mark: known.get(mark[2], mark[0]), text)
-
-    answer = client.request(
-        one.method, filled(one.path), headers=one.headers, content=filled(one.body).encode()
-    )
     if answer.status_code != one.status:
         return f"{answer.status_code} {answer.text!r}, not {one.status}"
     content_type = answer.headers.get("content-type", "-")
@@ -129,7 +148,7 @@ def _differs(client: httpx2.Client, one: Exchange, known: dict[str, str]) -> str
             return f"{key}: {answer.headers.get(key)!r}, not {value!r}"
     found = re.fullmatch(_pattern(one.answer, known), answer.content.decode())
     if found is None:
-        return f"{answer.content.decode()!r}, not {filled(one.answer)!r}"
+        return f"{answer.content.decode()!r}, not {_filled(one.answer, known)!r}"
     known |= found.groupdict()
     return None
 
@@ -189,4 +208,9 @@ def _run(command: str, output: str, folder: Path, env: Mapping[str, str]) -> Non
 
 def _shell(script: str, folder: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     command = ["bash", "-euo", "pipefail", "-c", script]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=50)
+    # No pipes: what a command leaves running in the background would keep them open.
+    with TemporaryFile("w+") as said, TemporaryFile("w+") as errors:
+        done = subprocess.run(command, cwd=folder, env=env, stdout=said, stderr=errors, timeout=50)
+        said.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, done.returncode, said.read(), errors.read())

@@ -81,9 +81,14 @@ class Gate:
             raise Unauthorized("This server needs a token: send Authorization: Bearer TOKEN.")
         if len(given) > 1:
             raise BadInput("There are two Authorization headers.", code="ambiguous_credentials", status=400)
-        scheme, _, token = given[0].partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
+        if not carries(given[0], self._token):
             raise Unauthorized("The token is not valid.", code="invalid_credentials")
+
+
+def carries(value: bytes, token: bytes) -> bool:
+    """Whether a header gives this token."""
+    scheme, _, given = value.partition(b" ")
+    return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), token)
 
 
 def _check_version(version: str, host: str | None) -> None:

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute, compile_path
 from starlette.types import ASGIApp
 
 from rota.core.service import BATCH, Service
-from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
+from rota.model.errors import BadInput, NotFound, RotaError, StoreError, Unauthorized
 from rota.model.job import Job, Match, NewJob
 from rota.model.spec import FRONT_TAG, JobSpec, request
 from rota.web import strict
@@ -78,6 +78,12 @@ async def body(request: Request, most: int) -> bytes:
     return await read(request.receive, most, request.headers.get("content-length"))
 
 
+async def gone(request: Request) -> None:
+    """Returns when the client has gone away. Its body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 async def submit(service: Service, front: str, spec: JobSpec) -> NewJob:
     """Store one job of a front."""
     (job,) = await submit_all(service, front, [spec])
@@ -121,6 +127,18 @@ def is_json(body: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadInput):
         return False
     return True
+
+
+def without_store(text: str, handler: Handler) -> Handler:
+    """The handler, with what the older program said when its store failed; ``{}``: the reason."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except StoreError as error:
+            raise RotaError(text.format(error.detail)) from error
+
+    return guarded
 
 
 class Json(Response):
@@ -168,7 +186,7 @@ def _refused(refuse: Refusal, error: RotaError) -> Response:
     answer = refuse(error)
     if isinstance(error, Unauthorized):
         answer.headers["www-authenticate"] = "Bearer"
-    if error.status == 503:
+    if error.status == 503 and not error.extra.get("kept"):
         answer.headers["retry-after"] = "1"
     if error.status == 413 or error.code == "bad_framing":
         # What is left of the body is not read, or nobody knows where it ends.
