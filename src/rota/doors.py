@@ -19,7 +19,7 @@ from rota.web import api, front
 from rota.web.access import AccessLog
 from rota.web.auth import Gate
 from rota.web.front import Front
-from rota.web.fronts import jobq, poll
+from rota.web.fronts import jobq, jobsapi, poll
 
 log = logging.getLogger("rota")
 
@@ -94,6 +94,8 @@ def _fronts(service: Service, settings: Settings) -> Iterator[Front]:
             credentials=old.poll.credentials,
             token=_token(settings),
         )
+    if old.jobsapi.enabled:
+        yield jobsapi.build(service, old.jobsapi.queue, most)
 
 
 def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:

@@ -51,6 +51,8 @@ MAX_TAGS = 32
 MAX_HEADERS = 100
 FRONT_TAG = "front:"
 """How the tag begins that says through which of the older interfaces a job came; nobody else may set one."""
+FRONT_TYPE = "front-type"
+"""The header that keeps, as JSON, the type that a job of an older interface has, where that is no name."""
 HEADER_BYTES = 32 * 1024
 LOW, HIGH = -100, 100
 """Priorities."""
