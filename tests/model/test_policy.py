@@ -158,6 +158,39 @@ def test_the_third_loss_or_the_last_attempt_ends_it(job: Running) -> None:
     assert (outcome.state, outcome.reason, outcome.lost) == (State.FAILED, "worker_lost", True)
 
 
+@pytest.mark.parametrize(
+    ("job", "state"),
+    [
+        (running(attempt=3), State.PENDING),
+        (running(attempt=9, losses=1), State.PENDING),
+        (running(losses=2), State.FAILED),
+        (running(cancel=True), State.CANCELLED),
+    ],
+)
+def test_where_a_loss_costs_no_attempt_only_losses_count(job: Running, state: State) -> None:
+    outcome = policy.lost(job, NOW, spent=False)
+    assert (outcome.state, outcome.spent, outcome.end) == (state, False, "lost")
+
+
+@pytest.mark.parametrize(
+    ("retry", "delay", "back"),
+    [
+        (Fixed(0, back=True), None, True),
+        (Fixed(0), None, False),
+        (Fixed(5, back=True), None, False),
+        (Fixed(5, back=True), 0, True),
+        (Fixed(0, back=True), SECOND, False),
+        (None, 0, False),
+    ],
+)
+def test_a_retry_without_delay_goes_to_the_back_where_the_job_says_so(
+    retry: Retry | None, delay: int | None, back: bool
+) -> None:
+    outcome = policy.failed(running(retry=retry), None, NOW, delay=delay, chance=0.5)
+    assert outcome.back is back
+    assert outcome.state is (State.SCHEDULED if outcome.run_at != NOW else State.PENDING)
+
+
 def test_three_losses_are_the_end() -> None:
     assert policy.MAX_LOSSES == 3
 

@@ -3,7 +3,8 @@
 Every verb takes and gives lists, is atomic and on stable storage when its awaitable is done, is told ``now``
 (microseconds UTC) and answers what really happened. An engine may put several verbs into one commit, in the
 order in which they were called; a verb that fails leaves nothing behind and does not touch its neighbours.
-Age is the order of insertion; a job that comes back keeps its place.
+Age is the order of insertion; a job that comes back keeps its place, unless :meth:`Engine.finish` is told
+otherwise.
 Payload, result, error and progress are bytes that no engine reads. A store that cannot be written or read
 raises :class:`rota.model.errors.StoreError`.
 
@@ -68,7 +69,8 @@ class Engine(Protocol):
         outcome that would go on (scheduled or pending) of a job with a requested cancel ends it as cancelled
         instead. A unique key is given up on entering a state outside its states, and not taken again. Every
         attempt that did not end in done is kept with its error. ``lost`` adds one to the job's losses;
-        ``spent=False`` takes one off its attempt. A failed job has the fingerprint of the outcome's cause
+        ``spent=False`` takes one off its attempt; ``back`` makes a job that is pending again the youngest of
+        all, in every order by age. A failed job has the fingerprint of the outcome's cause
         until it is retried.
         """
         ...

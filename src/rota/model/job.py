@@ -60,10 +60,20 @@ class Exponential(
     jitter: Annotated[float, says(minimum=0, maximum=1)] = 0.2
 
 
-class Fixed(msgspec.Struct, frozen=True, tag="fixed", tag_field="kind", forbid_unknown_fields=True):
-    """The same delay (seconds) before every further attempt."""
+class Fixed(
+    msgspec.Struct,
+    frozen=True,
+    tag="fixed",
+    tag_field="kind",
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+):
+    """The same delay (seconds) before every further attempt. ``back``: without a delay, the job goes to the
+    back of its queue instead of its old place.
+    """
 
     delay: Backoff
+    back: bool = False
 
 
 class Delays(msgspec.Struct, frozen=True, tag="list", tag_field="kind", forbid_unknown_fields=True):
@@ -170,7 +180,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What becomes of a running job. Made by :mod:`rota.model.policy`; engines only write it down.
 
     ``end`` is the word kept with the attempt: done, failed, snoozed, released, lost, cancelled, timeout.
-    ``spent`` False gives the attempt number back. ``error`` is JSON text; ``cause`` is what a failed job is
+    ``spent`` False gives the attempt number back. ``back``: one that is pending again stands behind all jobs
+    of the store, as if it had been stored now. ``error`` is JSON text; ``cause`` is what a failed job is
     grouped by.
     """
 
@@ -185,6 +196,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str | None = None
     spent: bool = True
     lost: bool = False
+    back: bool = False
     cause: Cause | None = None
 
 
@@ -283,7 +295,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     in type, tags and the beginning of the id. ``lease_before`` and ``overdue_at`` are for upkeep: running
     jobs whose lease, or whose timeout, ended before that time. ``expired_at``: live jobs past their
     ``expires_at``. ``delete_at``: ended jobs past their retention. Of either, at most the thousand most
-    overdue at a time. ``holds``: the job that holds this unique key.
+    overdue at a time. ``holds``: the job that holds this unique key. ``tried``: jobs that have ended, or
+    of which at least one try has.
     """
 
     ids: tuple[str, ...] | None = None
@@ -301,6 +314,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     overdue_at: int | None = None
     expired_at: int | None = None
     delete_at: int | None = None
+    tried: bool = False
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -88,21 +88,30 @@ def failed(
             cause=cause(job.type, error, reason),
         )
     state = State.SCHEDULED if wait > 0 else State.PENDING
-    return Outcome(id=job.id, lease=job.lease, state=state, end=end, error=error, run_at=now + wait)
+    back = state is State.PENDING and isinstance(job.retry, Fixed) and job.retry.back
+    return Outcome(
+        id=job.id, lease=job.lease, state=state, end=end, error=error, run_at=now + wait, back=back
+    )
 
 
-def lost(job: Running, now: int) -> Outcome:
+def lost(job: Running, now: int, *, spent: bool = True) -> Outcome:
     """The worker is gone: to the next one at once, until that happened too often or the attempts are used
-    up.
+    up. ``spent`` False: it costs no attempt.
     """
     error = _json.encode(
         {"type": "WorkerLost", "message": "The worker stopped answering while it ran this job."}
     )
     if job.cancel_requested:
         return Outcome(
-            id=job.id, lease=job.lease, state=State.CANCELLED, end="lost", error=error, reason="cancelled"
+            id=job.id,
+            lease=job.lease,
+            state=State.CANCELLED,
+            end="lost",
+            error=error,
+            reason="cancelled",
+            spent=spent,
         )
-    if job.losses + 1 >= MAX_LOSSES or job.attempt >= job.max_attempts:
+    if job.losses + 1 >= MAX_LOSSES or (spent and job.attempt >= job.max_attempts):
         return Outcome(
             id=job.id,
             lease=job.lease,
@@ -110,11 +119,19 @@ def lost(job: Running, now: int) -> Outcome:
             end="lost",
             error=error,
             reason="worker_lost",
+            spent=spent,
             lost=True,
             cause=cause(job.type, error, "worker_lost"),
         )
     return Outcome(
-        id=job.id, lease=job.lease, state=State.PENDING, end="lost", error=error, run_at=now, lost=True
+        id=job.id,
+        lease=job.lease,
+        state=State.PENDING,
+        end="lost",
+        error=error,
+        run_at=now,
+        spent=spent,
+        lost=True,
     )
 
 

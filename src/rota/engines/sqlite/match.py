@@ -43,15 +43,18 @@ def where(match: Match) -> tuple[str, list[Any]]:
             add(f"{plus}{column} = ?", value)
     if match.tag is not None:
         add("EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.seq = jobs.seq)", match.tag)
-    if match.since is not None:
-        add("created_at >= ?", match.since)
-    if match.until is not None:
-        add("created_at < ?", match.until)
+    for term, at in (
+        ("created_at >= ?", match.since),
+        ("created_at < ?", match.until),
+        ("state = 'running' AND lease_until < ?", match.lease_before),
+    ):
+        if at is not None:
+            add(term, at)
     if match.text is not None:
         tags = "EXISTS (SELECT 1 FROM tags WHERE tags.seq = jobs.seq AND instr(tags.tag, ?))"
         add(f"(instr(id, ?) = 1 OR instr(type, ?) OR {tags})", match.text, match.text, match.text)
-    if match.lease_before is not None:
-        add("state = 'running' AND lease_until < ?", match.lease_before)
+    if match.tried:
+        add("(state IN ('done', 'failed', 'cancelled') OR attempt > (state = 'running'))")
     if match.overdue_at is not None:
         add("state = 'running' AND timeout IS NOT NULL AND started_at + timeout < ?", match.overdue_at)
     if match.expired_at is not None:

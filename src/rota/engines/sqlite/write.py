@@ -245,6 +245,8 @@ def _finish_otherwise(db: apsw.Connection, counts: Counters, outcome: Outcome, n
     if state in (State.SCHEDULED, State.PENDING):
         run_at = now if outcome.run_at is None else outcome.run_at
         run(db, _FINISH["go_on"], (state.value, run_at, not outcome.spent, outcome.lost, seq))
+        if outcome.back:
+            _to_the_back(db, counts, seq, queue, type)
     else:
         cause = outcome.cause if state is State.FAILED else None
         fingerprint = None if cause is None else cause.fingerprint
@@ -255,6 +257,19 @@ def _finish_otherwise(db: apsw.Connection, counts: Counters, outcome: Outcome, n
             run(db, _FINISH["result"], (seq, outcome.result, outcome.content_type))
     counts.move(queue, type, State.RUNNING.value, state.value)
     return Applied(id, lease, state, queue, type)
+
+
+def _to_the_back(db: apsw.Connection, counts: Counters, seq: int, queue: str, type: str) -> None:
+    """A job gets the age of one that is stored now, with all that belongs to it."""
+    [(last,)] = run(db, _FINISH["last"])
+    if seq == last:
+        return
+    [(created_at,)] = run(db, _FINISH["move_jobs"], (last + 1, seq))
+    for table in ("bodies", "results", "attempts", "logs", "tags"):
+        run(db, _FINISH["move_" + table], (last + 1, seq))
+    counts.kinds.stored(db, {(queue, type)}, (last + 1,), [(queue, type, last + 1)])
+    counts.kinds.deleted(db, (seq,))
+    counts.ages.stored(db, (last + 1,), created_at, created_at)
 
 
 def extend(db: apsw.Connection, beats: Sequence[Beat], until: int) -> list[Held]:

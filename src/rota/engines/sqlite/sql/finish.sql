@@ -27,3 +27,24 @@ UPDATE jobs
 SET state = ?2, reason = ?3, attempt = attempt - ?4, losses = losses + ?5, finished_at = ?6, delete_at = ?6 + retention,
     lease_until = NULL, unique_held = CASE WHEN instr(unique_states, ?2) THEN unique_held END, fingerprint = ?7
 WHERE seq = ?1;
+
+-- last
+SELECT max(seq) FROM jobs;
+
+-- move_jobs
+UPDATE jobs SET seq = ? WHERE seq = ? RETURNING created_at;
+
+-- move_bodies
+UPDATE bodies SET seq = ? WHERE seq = ?;
+
+-- move_results
+UPDATE results SET seq = ? WHERE seq = ?;
+
+-- move_attempts
+UPDATE attempts SET seq = ? WHERE seq = ?;
+
+-- move_logs
+UPDATE logs SET seq = ? WHERE seq = ?;
+
+-- move_tags
+UPDATE tags SET seq = ? WHERE seq = ?;
