@@ -280,3 +280,17 @@ async def test_slots_come_back_when_the_store_refuses_a_claim(engine: Engine, cl
     dispatch.add(place.taker)
     assert place.taker.free == 0, "a claim is under way"
     await until(lambda: place.taker.free == 3, "the slots")
+
+
+async def test_free_takers_get_single_jobs_in_turn(service: Service) -> None:
+    """Each is free again before the next job comes: nobody is passed over, and nobody gets all of them."""
+    places = [Place(service.dispatch, name, 1) for name in "abc"]
+    for place in places:
+        service.dispatch.add(place.taker)
+    for number in range(9):
+        await put(service)
+        await quiet(service.engine)
+        [taken] = [place for place in places if place.held]
+        assert taken is places[number % 3]
+        taken.free()
+    assert [len(place.got) for place in places] == [3, 3, 3]

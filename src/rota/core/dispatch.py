@@ -129,10 +129,6 @@ class Dispatch:
                 chosen.append(taker)
             if not left:
                 break
-        for taker in chosen:
-            # To the back of the line: the next job goes to somebody else.
-            del takers[taker]
-            takers[taker] = None
         self._claim(chosen, (queue,))
 
     def wake(self, queues: Iterable[str]) -> None:
@@ -165,6 +161,13 @@ class Dispatch:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    def _to_the_back(self, taker: Taker, jobs: Sequence[Claimed]) -> None:
+        """Who was given a job stands behind the others: the next one goes to somebody else."""
+        for queue in {job.queue for job in jobs} if len(taker.queues) > 1 else taker.queues:
+            takers = self._takers[queue]
+            del takers[taker]
+            takers[taker] = None
+
     async def _hand_out(
         self, call: Awaitable[list[list[Claimed]]], asks: list[tuple[Taker, Ask]], seen: dict[str, int]
     ) -> None:
@@ -184,6 +187,7 @@ class Dispatch:
                 homeless += jobs
             elif jobs:
                 self.on_started(ask.worker, jobs)
+                self._to_the_back(taker, jobs)
                 taker.give(jobs)
             if taker.free > 0 and taker.open:
                 short.append(taker)
