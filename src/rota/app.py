@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from rota import builtin, doors, supervise
 from rota.config import Settings
-from rota.core import joblog, upkeep
+from rota.core import bound, joblog, upkeep
 from rota.core.reports import Rules
 from rota.core.service import Service
 from rota.engines.open import open_engine
@@ -75,8 +75,11 @@ async def serve(settings: Settings) -> int:
             supervise.tell_system("STOPPING=1")
             stop.set()
             service.drain()
-            endings = [group.create_task(end(settings.grace)) for end in service.endings]
-            await asyncio.wait([*inside, children, *endings])
+            endings = [
+                *(end(settings.grace) for end in service.endings),
+                bound.at_rest(service, settings.grace),
+            ]
+            await asyncio.wait([*inside, children, *(group.create_task(ending) for ending in endings)])
             service.workers.answer_fetches()
             service.bus.close()
             for server in servers:

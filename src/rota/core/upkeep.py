@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from rota.core import bound
 from rota.core.reports import running_of
 from rota.core.series import FINE
 from rota.core.service import BATCH, Service
@@ -176,7 +177,15 @@ async def _lose(service: Service, jobs: list[Job], now: int) -> None:
             "workers lost", extra={"jobs": len(jobs), "workers": sorted({job.worker or "" for job in jobs})}
         )
         await service.workers.write(
-            [policy.lost(running_of(job, job.id, job.lease), now) for job in jobs], now
+            [
+                policy.lost(
+                    running_of(job, job.id, job.lease),
+                    now,
+                    spent=not (job.worker or "").startswith(bound.FRONT),
+                )
+                for job in jobs
+            ],
+            now,
         )
 
 

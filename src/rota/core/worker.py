@@ -11,7 +11,8 @@ from rota.model import protocol
 from rota.model.errors import BadInput
 from rota.model.protocol import Stop
 
-Transport = Literal["socket", "poll", "inside"]
+Transport = Literal["socket", "poll", "inside", "front"]
+"""``front``: a socket of one of the older interfaces, see :mod:`rota.core.bound`."""
 INSIDE = "inside-"
 """Ids of workers inside a server begin with this: with the server they are gone for certain."""
 
@@ -121,7 +122,7 @@ class Roster(dict[str, Worker]):
 
 def check_outside(worker: str, transport: Transport) -> None:
     """BadInput for an id that only workers inside the server have: at a restart their jobs count as lost."""
-    if transport != "inside" and worker.startswith(INSIDE):
+    if transport not in ("inside", "front") and worker.startswith(INSIDE):
         raise BadInput(
             f"The id of a worker must not begin with {INSIDE!r}.", code="invalid_worker", field="worker"
         )
