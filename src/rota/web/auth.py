@@ -65,7 +65,12 @@ class Gate:
                 code="unknown_host",
                 status=421,
             )
-        if origin is not None and origin != "null" and _authority(origin) != host:
+        if (
+            origin is not None
+            and origin != "null"
+            and _authority(origin) != host
+            and not (scope["type"] == "websocket" and _from_a_program(origin))
+        ):
             raise Forbidden("A page of another origin may not call this server.", code="origin_not_allowed")
         if origin == "null":
             raise Forbidden("A page without an origin may not call this server.", code="origin_not_allowed")
@@ -103,6 +108,13 @@ def _authority(origin: str) -> str | None:
         return urlsplit(origin).netloc
     except ValueError:
         return None
+
+
+def _from_a_program(origin: str) -> bool:
+    """``http://localhost/``, which WebSocket libraries have their users write. No browser ends an origin with
+    a slash, so it is not that of a page.
+    """
+    return origin.endswith("/") and _name(_authority(origin) or "") in _LOCAL
 
 
 def _name(host: str) -> str:

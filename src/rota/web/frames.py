@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
@@ -15,11 +17,18 @@ MESSAGE_SECONDS = 30.0
 MAX_UNREAD = 1024 * 1024
 """Bytes that may wait for a peer that sends pings and reads no pongs."""
 
+NO_PINGS = "no_pings"
+"""Set in the state of a connection's scope before it is accepted: its peer cannot be asked for signs of life,
+as it reads nothing while it is busy. Whether it is there is left to TCP.
+"""
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+"""Seconds, seconds, number and milliseconds: a peer that is gone is noticed after a minute."""
+
 REFUSED = 1008
 
 
 class Frames(Unread, WebSocketsSansIOProtocol):
-    """Messages end, and pings are answered only to those who listen."""
+    """Messages end, pings are answered only to those who listen, and sent only to those who can answer."""
 
     message_seconds = MESSAGE_SECONDS
     _unfinished: asyncio.TimerHandle | None = None
@@ -27,6 +36,17 @@ class Frames(Unread, WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._finished()
         super().connection_lost(exc)
+
+    def start_keepalive(self) -> None:
+        if not self.scope["state"].get(NO_PINGS):
+            super().start_keepalive()
+            return
+        peer = self.transport.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            # Not every system has all of these.
+            with contextlib.suppress(AttributeError, OSError):
+                peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     def handle_text(self, event: Frame) -> None:
         self._begin(event)
