@@ -19,7 +19,7 @@ from rota.web import api, front
 from rota.web.access import AccessLog
 from rota.web.auth import Gate
 from rota.web.front import Front
-from rota.web.fronts import jobq, jobsapi, poll
+from rota.web.fronts import jobq, jobsapi, jqgo, poll
 
 log = logging.getLogger("rota")
 
@@ -82,6 +82,8 @@ def make_room(connections: int) -> int:
 
 def _fronts(service: Service, settings: Settings) -> Iterator[Front]:
     old, most = settings.fronts, settings.body_limit
+    if old.jqgo.enabled:
+        yield jqgo.build(service, old.jqgo.queue, most)
     if old.jobq.enabled:
         yield jobq.build(service, old.jobq.queue, most)
     if old.poll.enabled:

@@ -16,10 +16,11 @@ A transcript is a text of exchanges divided by lines of ``---``; lines that begi
 
 The answer is compared byte for byte, and no line end follows the last line of a body unless ``\n`` is
 written there. ``<id:NAME>`` is any id (text without quotes), kept under the name; ``<NAME>`` is that id
-again, in requests and answers; ``<time>`` is a time of RFC 3339. A content type of ``-`` means that there
-is none. Further lines after the status, up to an empty one, are headers that the answer must have. ``in the
-end``: the request is repeated until the answer is the one written here. A request line that ends with ``&``
-is sent aside: those after it do not wait for its answer, which is looked at when all others are there.
+again, in requests and answers; ``<time>`` is a time of RFC 3339, ``<number>`` any whole number. A content
+type of ``-`` means that there is none. Further lines after the status, up to an empty one, are headers that
+the answer must have. ``in the end``: the request is repeated until the answer is the one written here. A
+request line that ends with ``&`` is sent aside: those after it do not wait for its answer, which is looked at
+when all others are there.
 """
 
 from __future__ import annotations
@@ -162,6 +163,8 @@ def _pattern(text: str, known: dict[str, str]) -> str:
             parts.append(rf'(?P<{mark[2]}>[^"\n]+)')
         elif mark[2] == "time":
             parts.append(TIME)
+        elif mark[2] == "number":
+            parts.append(r"\d+")
         else:
             parts.append(re.escape(known.get(mark[2], mark[0])))
     return "".join(parts) + re.escape(text[at:])

@@ -8,7 +8,7 @@ Its jobs carry its name as a tag, so that it shows no others, whatever queue the
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +26,9 @@ from rota.web.asgi import BROKEN, read
 
 log = logging.getLogger("rota.web")
 _skim = msgspec.json.Decoder(msgspec.Raw).decode
+
+FEW = 32
+"""Whole jobs that are read in one go; each may have megabytes."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[RotaError], Response]
@@ -117,6 +120,27 @@ async def jobs(service: Service, front: str, **match: Any) -> AsyncIterator[Job]
             return
 
 
+async def ids(service: Service, front: str, **match: Any) -> AsyncIterator[Sequence[str]]:
+    """Of all jobs of a front that match, oldest first, some at a time (perhaps none)."""
+    wanted, cursor = Match(tag=FRONT_TAG + front, **match), None
+    while True:
+        found = await service.engine.select(wanted, BATCH, cursor)
+        yield found.ids
+        cursor = found.cursor
+        if cursor is None:
+            return
+
+
+async def whole(service: Service, ids: AsyncIterable[Sequence[str]]) -> AsyncIterator[Job]:
+    """These jobs with payload and result: a few in memory at a time, however many there are and however
+    large. Each as it is when its turn comes, so it may match no more what it was chosen for.
+    """
+    async for some in ids:
+        for start in range(0, len(some), FEW):
+            for one in await service.engine.get(some[start : start + FEW]):
+                yield one
+
+
 def is_json(body: bytes) -> bool:
     """Whether this can be kept as a payload in JSON."""
     try:
@@ -170,7 +194,8 @@ class _Endpoint:
                 self._by_method.get("GET") if method == "HEAD" else None
             )
             if handler is None:
-                raise RotaError("Method not allowed.", code="method_not_allowed", status=405)
+                allow = ", ".join(sorted(self._by_method))
+                raise RotaError("Method not allowed.", code="method_not_allowed", status=405, allow=allow)
             answer = await handler(Request(scope, receive))
         except RotaError as error:
             answer = _refused(self._refuse, error)
