@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from rota.core.bus import Bus
-from rota.model.job import ENDED, Applied, State
+from rota.core.service import Service
+from rota.model.job import ENDED, Applied, Claimed, State
+from tests.core.kit import attach, put, put_many
 
 
 def news(id: str, state: State | None) -> list[Applied]:
@@ -55,3 +58,47 @@ async def test_closing_wakes_everybody() -> None:
         two.cancel()
         bus.close()
         assert one.done()
+
+
+class Ear:
+    """A follower, and what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, State | None]] = []
+
+    def started(self, jobs: Sequence[Claimed]) -> None:
+        self.told += [(job.id, State.RUNNING) for job in jobs]
+
+    def moved(self, jobs: Sequence[Applied]) -> None:
+        self.told += [(job.id, job.state) for job in jobs]
+
+
+async def test_who_follows_a_type_is_told_of_each_move_and_of_no_other_type(service: Service) -> None:
+    ear = Ear()
+    service.bus.follow("work", ear)
+    await put(service, "other")
+    hand = await attach(service, slots=10)
+    await hand.until(1)
+    done, again, cancelled, deleted = await put_many(service, 4)
+    await hand.until(5)
+    jobs = {job.id: job for job in hand.jobs}
+    for job in jobs.values():
+        await hand.end(job, "released" if job.id == again else "done")
+    await hand.until(6)
+    await service.cancel(again)
+    ends = {done: State.DONE, again: State.PENDING, cancelled: State.DONE, deleted: State.DONE}
+    for id, end in ends.items():
+        assert [state for one, state in ear.told if one == id][:2] == [State.RUNNING, end]
+    # It was started once more, and is asked to stop.
+    assert [state for one, state in ear.told if one == again][2:] == [State.RUNNING, State.RUNNING]
+    assert len(ear.told) == 10
+    ear.told.clear()
+    await hand.leave()
+    await service.retry(cancelled)
+    await service.cancel(cancelled)
+    await service.delete(deleted)
+    assert ear.told == [
+        (cancelled, State.PENDING),
+        (cancelled, State.CANCELLED),
+        (deleted, State.CANCELLED),
+    ]

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Protocol
 
 from rota.core.events import Stream
-from rota.model.job import ENDED, Applied
+from rota.model.job import ENDED, Applied, Claimed
+
+
+class Follower(Protocol):
+    """Somebody in this process who has to know each move of the jobs of a type, at once and without a gap.
+    Must neither wait nor raise.
+    """
+
+    def started(self, jobs: Sequence[Claimed]) -> None:
+        """They were handed to a worker."""
+        ...
+
+    def moved(self, jobs: Sequence[Applied]) -> None:
+        """They wait again, ended, were deleted (which counts as cancelled), or shall stop (``running``)."""
+        ...
 
 
 class Bus:
-    """Waiters by job, and the stream of events. Telling nobody costs nothing."""
+    """Waiters by job, followers by type, and the stream of events. Telling nobody costs nothing."""
 
     def __init__(self) -> None:
         self.events = Stream()
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._followers: dict[str, list[Follower]] = {}
 
-    def tell(self, news: Iterable[Applied]) -> None:
-        """Wake everybody who waits for the end of one of these jobs."""
+    def follow(self, type: str, follower: Follower) -> None:
+        """From now on, for as long as there is the bus."""
+        self._followers.setdefault(type, []).append(follower)
+
+    def started(self, jobs: Sequence[Claimed]) -> None:
+        """Tell followers."""
+        for type, followers in self._followers.items():
+            if ours := [job for job in jobs if job.type == type]:
+                for one in followers:
+                    one.started(ours)
+
+    def tell(self, news: Sequence[Applied]) -> None:
+        """Tell followers, and wake everybody who waits for the end of one of these jobs."""
+        for type, followers in self._followers.items():
+            if ours := [one for one in news if one.type == type and one.state is not None]:
+                for follower in followers:
+                    follower.moved(ours)
         if not self._waiters:
             return
         for one in news:

@@ -347,6 +347,7 @@ class Service:
         """
         applied = await self.engine.retry(match, self.clock.now(), limit)
         back = [one for one in applied if one.state is not None]
+        self.bus.tell(back)
         self._publish("requeued", back, "retry")
         self.dispatch.wake({one.queue for one in back if one.queue is not None})
         return applied

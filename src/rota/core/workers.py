@@ -342,6 +342,7 @@ class Workers:
     def _started(self, worker: str, jobs: list[Claimed]) -> None:
         now = self._clock.now()
         self.meter.started(jobs, now)
+        self._bus.started(jobs)
         events = self._bus.events
         if events.active:
             events.publish(
