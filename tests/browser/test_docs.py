@@ -12,6 +12,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, expect
 
 from rota.config import Settings
 from rota.config.secret import Secret
+from tests.server import Server
 from tests.web.conformance import DESCRIPTION
 from tests.web.kit import Site, serving
 
@@ -43,7 +44,7 @@ DRAWN = """[...document.querySelectorAll(".operation")].map((card) => ({
 class Watched:
     """A page, and everything that went wrong in it."""
 
-    def __init__(self, page: Page, site: Site) -> None:
+    def __init__(self, page: Page, site: Site | Server) -> None:
         self.page = page
         self.faults: list[str] = []
         self.elsewhere: list[str] = []
@@ -62,7 +63,9 @@ class Watched:
 
 
 @asynccontextmanager
-async def opened(browser: Browser, site: Site, path: str = "/docs", **options: Any) -> AsyncIterator[Watched]:
+async def opened(
+    browser: Browser, site: Site | Server, path: str = "/docs", **options: Any
+) -> AsyncIterator[Watched]:
     """The page, drawn; it must do nothing wrong until it is closed."""
     context = await browser.new_context(**options)
     context.set_default_timeout(PATIENCE)
