@@ -52,12 +52,14 @@ async def serve(settings: Settings) -> int:
     try:
         await service.load()
         await upkeep.rescue_inside(service)
-        servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings)]
+        fronts = list(doors.fronts(service, settings))
+        servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings, fronts)]
         for server in servers[1:]:
             # One bound for the connections of all doors.
             server.server_state = servers[0].server_state
         async with asyncio.TaskGroup() as group:
-            timers = group.create_task(upkeep.run(service))
+            timers = [group.create_task(upkeep.run(service))]
+            timers += [group.create_task(one.run()) for one in fronts if one.run is not None]
             if settings.dev:
                 group.create_task(joblog.run(service))
             webs = [
@@ -85,7 +87,8 @@ async def serve(settings: Settings) -> int:
             for server in servers:
                 server.should_exit = True
             await asyncio.wait(webs)
-            timers.cancel()
+            for timer in timers:
+                timer.cancel()
         await service.series.stop()
     except ExceptionGroup as errors:
         if (unusable := errors.subgroup(supervise.Unusable)) is not None:

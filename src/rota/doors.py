@@ -19,7 +19,7 @@ from rota.web import api, front
 from rota.web.access import AccessLog
 from rota.web.auth import Gate
 from rota.web.front import Front
-from rota.web.fronts import jobq, jobsapi, jqgo, poll
+from rota.web.fronts import jobq, jobsapi, jqgo, poll, pqexec
 
 log = logging.getLogger("rota")
 
@@ -54,9 +54,9 @@ def url_of(listener: socket.socket) -> str:
     return f"http://{'[' + host + ']' if ':' in host else host}:{port}"
 
 
-def applications(service: Service, settings: Settings) -> list[ASGIApp]:
+def applications(service: Service, settings: Settings, served: Sequence[Front]) -> list[ASGIApp]:
     """One for each door, in their order. Of fronts that have the same path the first of NAMES has it."""
-    fronts = {one.name: one for one in _fronts(service, settings)}
+    fronts = {one.name: one for one in served}
     elsewhere = {name for _, names in settings.listeners for name in names}
     here = [fronts[name] for name in NAMES if name in fronts and name not in elsewhere]
     most = settings.body_limit
@@ -80,7 +80,8 @@ def make_room(connections: int) -> int:
     return connections
 
 
-def _fronts(service: Service, settings: Settings) -> Iterator[Front]:
+def fronts(service: Service, settings: Settings) -> Iterator[Front]:
+    """The older interfaces that are served."""
     old, most = settings.fronts, settings.body_limit
     if old.jqgo.enabled:
         yield jqgo.build(service, old.jqgo.queue, most)
@@ -98,6 +99,8 @@ def _fronts(service: Service, settings: Settings) -> Iterator[Front]:
         )
     if old.jobsapi.enabled:
         yield jobsapi.build(service, old.jobsapi.queue, most)
+    if old.pqexec.enabled:
+        yield pqexec.build(service, old.pqexec.queue, old.pqexec.surface, most)
 
 
 def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
@@ -105,7 +108,7 @@ def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
     # Without a token nothing but the address protects us from pages in the user's own browser.
     guarded = token is not None and not settings.fronts.open
     hosts = None if guarded or settings.insecure else settings.allowed_hosts
-    return Gate(token, hosts, front.paths(fronts) if settings.fronts.open else None)
+    return Gate(token, hosts, front.paths(fronts) if settings.fronts.open else front.open_paths(fronts))
 
 
 def _token(settings: Settings) -> str | None:

@@ -274,7 +274,8 @@ async def serving(
     engine = service.engine if service is not None else await open_engine(store)
     service = service or Service(engine, rules=app._rules(settings), limits=app._limits(settings))
     await service.load()
-    web = doors.applications(service, settings)[0] if application is None else application(service)
+    fronts = list(doors.fronts(service, settings))
+    web = doors.applications(service, settings, fronts)[0] if application is None else application(service)
     config = app._web(web, settings)
     server = uvicorn.Server(config)
     config.load()
@@ -283,7 +284,8 @@ async def serving(
     [listener] = doors.open_doors(Settings(listen="127.0.0.1:0"))
     await server.startup([listener])
     await server.on_tick(0)
-    upkeeping = asyncio.ensure_future(upkeep.run(service)) if timers else None
+    loops = [one.run() for one in fronts if one.run is not None]
+    background = [asyncio.ensure_future(one) for one in ([*loops, upkeep.run(service)] if timers else loops)]
     token = None if settings.token is None else settings.token.reveal()
     site = Site(service, listener.getsockname()[1], token, application is None)
     site.server_state = server.server_state
@@ -291,9 +293,9 @@ async def serving(
         yield site
     finally:
         await site.http.aclose()
-        if upkeeping is not None:
-            upkeeping.cancel()
-            await asyncio.wait([upkeeping])
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         service.workers.answer_fetches()
         service.bus.close()
         for one in server.servers:

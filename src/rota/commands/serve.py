@@ -62,6 +62,11 @@ _FLAGS = (
     ),
     click.option("--processes", metavar="N", help="Processes for each --work. [1]"),
     click.option("--slots", metavar="N", help="Jobs that each of them runs at once. [10]"),
+    click.option(
+        "--surface",
+        metavar="NAME",
+        help="What the parallel queue serves besides REST: rest, ws, html or html_ws. [html_ws]",
+    ),
     click.option("--grace", metavar="TIME", help="How long running jobs may go on once it is to stop. [30s]"),
     click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [info]"),
     click.option("--log-format", metavar="FORMAT", help="json, text or auto: text on a terminal. [auto]"),

@@ -23,6 +23,9 @@ _SERVICE_LINK = re.compile(
     r"ROTA_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"
 )
 
+# Flags whose names say less than the setting's path.
+_SHORT = {"surface": "fronts.pqexec.surface"}
+
 _shorten = reprlib.Repr()
 _shorten.maxstring = _shorten.maxother = 80
 _shorten.maxlevel = 2
@@ -97,7 +100,8 @@ def from_environment(env: Mapping[str, str], names: Names, complaints: list[str]
 def from_flags(flags: Mapping[str, object], names: Names, complaints: list[str]) -> list[Given]:
     """Values by path from the command line; None and empty lists count as not given."""
     given = []
-    for path, value in flags.items():
+    for name, value in flags.items():
+        path = _SHORT.get(name, name)
         if value is None or (isinstance(value, list | tuple) and not value):
             continue
         if path in names.keys:
@@ -116,6 +120,7 @@ def variable(path: str) -> str:
 
 def flag(path: str) -> str:
     """The flag of a setting."""
+    path = next((short for short, long in _SHORT.items() if long == path), path)
     return "--" + path.replace(".", "-").replace("_", "-")
 
 

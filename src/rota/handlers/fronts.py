@@ -83,20 +83,19 @@ def jobsapi(seconds: float, build: Callable[[], App]) -> App:
 
 
 def pqexec() -> App:
-    """Sleeps. A task whose id is active already comes back when that one has ended, at no attempt's cost."""
+    """Sleeps. A second task of an id, which nobody gets but from somebody's hand, waits for the first."""
     app = App(queue="pqexec")
-    active: dict[str, float] = {}
+    active: dict[str, asyncio.Event] = {}
 
     @app.task(name="pqexec")
     async def work(ctx: Context, payload: Timed) -> None:
-        loop = asyncio.get_running_loop()
-        if payload.id in active:
-            ctx.snooze(max(0.001, active[payload.id] - loop.time()))
-        seconds = max(0, payload.ms) / 1000
-        active[payload.id] = loop.time() + seconds
+        while payload.id in active:
+            await active[payload.id].wait()
+        ended = active[payload.id] = asyncio.Event()
         try:
-            await pause(ctx, seconds)
+            await pause(ctx, max(0, payload.ms) / 1000)
         finally:
             del active[payload.id]
+            ended.set()
 
     return app

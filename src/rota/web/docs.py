@@ -51,14 +51,14 @@ async def get_openapi(service: Service, request: Request, asked: Asked) -> Respo
     # Imported when first asked for: a server that nobody asks need not load it.
     from rota.web import openapi
 
-    return _tagged(request, openapi.page(request.app.state.routes), "application/json", GUARDED)
+    return tagged(request, openapi.page(request.app.state.routes), "application/json", GUARDED)
 
 
 async def get_page(service: Service, request: Request) -> Response:
     """The interface for people: browse, search, and try requests. Works offline; needs no token itself, and
     asks for one where the server has one.
     """
-    return _tagged(request, _file("index.html"), KINDS["html"], PAGE_HEADERS)
+    return tagged(request, file("index.html"), KINDS["html"], PAGE_HEADERS)
 
 
 async def get_file(service: Service, request: Request) -> Response:
@@ -66,15 +66,15 @@ async def get_file(service: Service, request: Request) -> Response:
     name = request.path_params["file"]
     if f"/docs/{name}" not in PAGE:
         raise NotFound(f"The page has no file {name[:100]!r}.", code="not_found")
-    return _tagged(request, _file(name), KINDS[name.rpartition(".")[2]], PAGE_HEADERS)
+    return tagged(request, file(name), KINDS[name.rpartition(".")[2]], PAGE_HEADERS)
 
 
 @cache
-def _file(name: str) -> bytes:
+def file(name: str) -> bytes:
     return resources.files("rota.web").joinpath("page", name).read_bytes()
 
 
-def _tagged(request: Request, body: bytes, media: str, headers: dict[str, str]) -> Response:
+def tagged(request: Request, body: bytes, media: str, headers: dict[str, str]) -> Response:
     """With a tag, so that what has not changed is not sent again."""
     tag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
     headers = {**headers, "etag": tag}

@@ -8,7 +8,7 @@ Its jobs carry its name as a tag, so that it shows no others, whatever queue the
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -46,6 +46,10 @@ class Front(NamedTuple):
     """How it says no."""
     sockets: Mapping[str, ASGIApp] = {}
     """WebSockets by path."""
+    open: Sequence[str] = ()
+    """Paths that need no token: pages, which tell nothing of the server."""
+    run: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """What it has to do all the time, until cancelled."""
 
 
 def routes(front: Front) -> list[BaseRoute]:
@@ -74,6 +78,12 @@ def refusals(fronts: Sequence[Front]) -> Callable[[str], Refusal | None]:
         return None if refuse is None else lambda error: _refused(refuse, error)
 
     return find
+
+
+def open_paths(fronts: Sequence[Front]) -> Callable[[str], bool]:
+    """Whether a path needs no token."""
+    known = [compile_path(path)[0] for one in fronts for path in one.open]
+    return lambda path: any(pattern.match(path) for pattern in known)
 
 
 async def body(request: Request, most: int) -> bytes:
