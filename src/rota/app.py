@@ -71,6 +71,7 @@ async def serve(settings: Settings) -> int:
             log.info("listening", extra={"url": url, "store": _shown(settings.store), "pid": os.getpid()})
             for (_, names), other in zip(settings.listeners, others, strict=True):
                 log.info("listening for fronts", extra={"url": other, "fronts": names})
+            _tell_older(settings)
             supervise.tell_system("READY=1")
             await asyncio.wait([asyncio.create_task(stop.wait()), *webs], return_when=asyncio.FIRST_COMPLETED)
             log.info("draining", extra={"grace": settings.grace})
@@ -124,10 +125,28 @@ def _web(web: ASGIApp, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        # Whose word counts about the address of a client: only that of a proxy on this machine, whatever
+        # the environment says.
+        forwarded_allow_ips=["127.0.0.1", "::1", "::ffff:127.0.0.1"],
         timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]
         timeout_graceful_shutdown=2,
         backlog=2048,
     )
+
+
+def _tell_older(settings: Settings) -> None:
+    """What came of an older program's settings that its users should know."""
+    if settings.idle:
+        log.info("settings without effect", extra={"keys": list(settings.idle)})
+    if settings.local_only:
+        log.warning(
+            "open to other machines without a token",
+            extra={
+                "listen": settings.listen,
+                "origin": settings.origins["listen"],
+                "served_there": "the parallel queue and the probes; all else on this machine only",
+            },
+        )
 
 
 def _rules(settings: Settings) -> Rules:

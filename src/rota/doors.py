@@ -27,6 +27,7 @@ OTHER_FILES = 200
 """Descriptors kept back for the store, child processes and answers to those who find no room."""
 KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """A peer that vanished without a word is noticed after two minutes; seconds, and a number of tries."""
+PQEXEC = "pqexec"
 
 
 def open_doors(settings: Settings) -> list[socket.socket]:
@@ -60,7 +61,7 @@ def applications(service: Service, settings: Settings, served: Sequence[Front]) 
     elsewhere = {name for _, names in settings.listeners for name in names}
     here = [fronts[name] for name in NAMES if name in fronts and name not in elsewhere]
     most = settings.body_limit
-    found: list[ASGIApp] = [api.build(service, _gate(settings, here), most, here)]
+    found: list[ASGIApp] = [api.build(service, _main_gate(settings, here), most, here)]
     for _, names in settings.listeners:
         there = [fronts[name] for name in NAMES if name in fronts and name in names]
         found.append(api.build_fronts(service, _gate(settings, there), most, there))
@@ -101,6 +102,17 @@ def fronts(service: Service, settings: Settings) -> Iterator[Front]:
         yield jobsapi.build(service, old.jobsapi.queue, most)
     if old.pqexec.enabled:
         yield pqexec.build(service, old.pqexec.queue, old.pqexec.surface, most)
+
+
+def _main_gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
+    """Of ``listen``. Where its address comes from the parallel queue's file and there is no token, other
+    machines are served that interface and nothing else (docs/decisions/0012).
+    """
+    if not settings.local_only:
+        return _gate(settings, fronts)
+    anyone = front.paths([one for one in fronts if one.name == PQEXEC])
+    # Programs of this machine may go by the address that the server tells.
+    return Gate(None, (*settings.allowed_hosts, settings.host), anyone=anyone)
 
 
 def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:

@@ -29,7 +29,8 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def web(service: Service) -> ASGIApp:
-    return doors.applications(service, Settings())[0]
+    settings = Settings()
+    return doors.applications(service, settings, list(doors.fronts(service, settings)))[0]
 
 
 @pytest.fixture

@@ -160,6 +160,11 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
         return
     columns = [Column("SETTING", whole=True), Column("VALUE", whole=True), Column("FROM", whole=True)]
     output.table(columns, [(one.key, one.text, one.origin) for one in shown])
+    if settings.local_only:
+        output.note(
+            f"\n{settings.listen} is open to other machines without a token: they are served the parallel "
+            "queue and the probes, all else is for this machine only."
+        )
 
 
 class _Banner(logging.Handler):

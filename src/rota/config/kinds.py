@@ -355,6 +355,12 @@ def is_loopback(host: str) -> bool:
     return host.lower().rstrip(".") == "localhost" if address is None else address.is_loopback
 
 
+def is_everywhere(host: str) -> bool:
+    """Whether it stands for all addresses of the machine, that of loopback included."""
+    address = _ip(host)
+    return address is not None and address.is_unspecified
+
+
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from rota.config.kinds import Refused, is_loopback, split_address
+from rota.config import older
+from rota.config.kinds import Refused, is_everywhere, is_loopback, split_address
 from rota.config.secret import MASK
 from rota.config.settings import FOR_DEV, PORTS, Key, Settings, all_keys, build
 from rota.config.sources import (
@@ -45,8 +46,8 @@ def load(
 ) -> Settings:
     """Read, check and merge.
 
-    ``file`` is the ``--config`` flag; without it ``ROTA_CONFIG`` may name the file. ``env`` is the
-    environment (default: that of this process). ``flags`` are values by path, such as
+    ``file`` is the ``--config`` flag; without it ``ROTA_CONFIG``, and then ``APP_CONFIG_PATH``, may name the
+    file. ``env`` is the environment (default: that of this process). ``flags`` are values by path, such as
     ``{"listen": "[::1]:80"}``; None counts as not given. Every value is checked, also one that a stronger
     source overrides. Raises BadConfig with all complaints.
     """
@@ -67,6 +68,7 @@ def describe(settings: Settings) -> list[Shown]:
             shown.append(Shown(key.path, MASK, MASK, origin))
         else:
             shown.append(Shown(key.path, key.kind.plain(value), key.kind.show(value), origin))
+    shown += [Shown(key, text, text, f"{at}, no effect") for key, (text, at) in settings.idle.items()]
     return shown
 
 
@@ -77,14 +79,18 @@ class _Loading:
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
         self.bad: set[str] = set()
+        self.older = older.Read([], {}, None)
 
     def run(self, file: str | Path | None, env: Mapping[str, str], flags: Mapping[str, object]) -> Settings:
-        names = Names(self.keys, (path for path, key in self.keys.items() if key.kind.secret))
-        origin = "--config"
-        if file is None and env.get(CONFIG_VARIABLE):
-            file, origin = env[CONFIG_VARIABLE], CONFIG_VARIABLE
+        secrets = [path for path, key in self.keys.items() if key.kind.secret]
+        names, origin = Names(self.keys, secrets), "--config"
+        for variable in (CONFIG_VARIABLE, older.VARIABLE):
+            if file is None and env.get(variable):
+                file, origin = env[variable], variable
         if file is not None:
-            self._take(from_file(Path(file), origin, names, self.complaints))
+            every = Names(self.keys, secrets, older.KEYS)
+            self.older = older.read(from_file(Path(file), origin, every, self.complaints), self._complain)
+            self._take(self.older.given)
         self._take(from_environment(env, names, self.complaints))
         self._take(from_flags(flags, names, self.complaints))
         if "handlers.email.port" not in self.values:
@@ -92,7 +98,10 @@ class _Loading:
         if self.values.get("dev"):
             for path in FOR_DEV.keys() - self.values.keys():
                 self.values[path], self.origins[path] = FOR_DEV[path], self.origins["dev"]
-        settings: Settings = msgspec.structs.replace(build(self.values), origins=self.origins)
+        settings: Settings = build(self.values)
+        settings = msgspec.structs.replace(
+            settings, origins=self.origins, idle=self.older.idle, local_only=self._local_only(settings)
+        )
         self._check_together(settings)
         if self.complaints:
             raise BadConfig(self.complaints)
@@ -146,8 +155,20 @@ class _Loading:
             return None
         return text
 
+    def _local_only(self, settings: Settings) -> bool:
+        """Whether the parallel queue's own file opens the server, and nothing in it protects the rest."""
+        moved = {name for _, names in settings.listeners for name in names}
+        return (
+            self.older.listen is not None
+            and self.origins.get("listen") == self.older.listen
+            and not is_loopback(settings.host)
+            and not (settings.insecure or settings.dev or settings.token is not None)
+            and settings.fronts.pqexec.enabled
+            and "pqexec" not in moved
+        )
+
     def _complain(self, path: str, origin: str, text: str) -> None:
-        self.bad.add(path)
+        self.bad.add(older.MEANS.get(path, path))
         self.complaints.append(f"{path} ({origin}): {text}")
 
     def _together(self, *paths: str) -> bool:
@@ -161,6 +182,12 @@ class _Loading:
             self._complain(path, self.origins.get(path, "default"), text)
 
         self._check_places(settings, complain)
+        if settings.local_only and settings.work and not is_everywhere(settings.host):
+            complain(
+                "work",
+                f"its processes could not reach {settings.listen}, which without a token does nothing "
+                "but serve the parallel queue: set a token, or listen on 0.0.0.0.",
+            )
         if self._together("lease", "beat") and settings.beat * 2 > settings.lease:
             complain(
                 "beat",
@@ -187,6 +214,8 @@ class _Loading:
                 continue
             if settings.dev:
                 complain(path, f"{place} is open to other machines; dev is for this machine only.")
+            elif path == "listen" and settings.local_only:
+                continue
             elif known and not settings.insecure and given < SHORTEST_TOKEN:
                 complain(
                     path,

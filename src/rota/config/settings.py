@@ -111,6 +111,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listeners: Annotated[tuple[tuple[str, tuple[str, ...]], ...], Listeners()] = ()
     origins: dict[str, str] = {}
     """Who said what: key to ``rota.yaml:3``, ``ROTA_LISTEN`` or ``--listen``; the rest is default."""
+    idle: dict[str, tuple[str, str]] = {}
+    """Keys of older programs that have no effect here: key to its text and who said it."""
+    local_only: bool = False
+    """Other machines reach the interface of the parallel queue and the probes, and nothing else."""
 
     @property
     def host(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,11 +40,14 @@ class Given(NamedTuple):
 
 
 class Names:
-    """The known paths, to tell what somebody may have meant; ``secrets`` also come as ``..._file``."""
+    """The known paths, to tell what somebody may have meant; ``secrets`` also come as ``..._file``, and
+    ``older`` ones in a file only.
+    """
 
-    def __init__(self, keys: Iterable[str], secrets: Iterable[str]) -> None:
+    def __init__(self, keys: Iterable[str], secrets: Iterable[str], older: Collection[str] = ()) -> None:
         self.secrets = frozenset(secrets)
-        self.keys = frozenset(keys) | {key + FILE_SUFFIX for key in self.secrets}
+        self.keys = frozenset(keys) | {key + FILE_SUFFIX for key in self.secrets} | frozenset(older)
+        self._older = {key.partition(".")[0] for key in older}
         self.sections = {key.rpartition(".")[0] for key in self.keys}
 
     def nearest(self, path: str) -> str | None:
@@ -53,7 +56,8 @@ class Names:
         if close := difflib.get_close_matches(path, known, 1, 0.75):
             return close[0]
         last = path.rpartition(".")[2]
-        ends = {name.rpartition(".")[2]: name for name in reversed(known)}
+        ours = [name for name in known if name.partition(".")[0] not in self._older]
+        ends = {name.rpartition(".")[2]: name for name in reversed(ours)}
         close = difflib.get_close_matches(last, sorted(ends), 1, 0.75)
         return ends[close[0]] if close else None
 

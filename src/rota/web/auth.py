@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -30,11 +31,17 @@ class Gate:
     """Lets a request pass or says why not. ``token`` None: everybody may who can reach us."""
 
     def __init__(
-        self, token: str | None, hosts: Iterable[str] | None, open: Callable[[str], bool] | None = None
+        self,
+        token: str | None,
+        hosts: Iterable[str] | None,
+        open: Callable[[str], bool] | None = None,
+        anyone: Callable[[str], bool] | None = None,
     ) -> None:
         """``hosts``: names under which pages may call what needs no token; None: any. ``open``: further paths
-        that need none.
+        that need none. ``anyone``: the only paths, besides probes, that other machines may ask for, by
+        whatever name they know this one; None: all.
         """
+        self._anyone = anyone
         self._open = open or (lambda path: False)
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else _LOCAL | {host.lower() for host in hosts}
@@ -58,13 +65,7 @@ class Gate:
         _check_version(scope.get("http_version", "1.0"), host)
         path = scope["path"]
         guarded = self._token is not None and not self._open(path)
-        if self._hosts is not None and not guarded and host is not None and _name(host) not in self._hosts:
-            # A page whose name was made to point here would otherwise count as our own.
-            raise RotaError(
-                f"This server does not answer to the name {host[:100]!r}; add it to allowed_hosts.",
-                code="unknown_host",
-                status=421,
-            )
+        self._check_place(path, scope.get("client"), None if guarded else host)
         if (
             origin is not None
             and origin != "null"
@@ -88,6 +89,37 @@ class Gate:
             raise BadInput("There are two Authorization headers.", code="ambiguous_credentials", status=400)
         if not carries(given[0], self._token):
             raise Unauthorized("The token is not valid.", code="invalid_credentials")
+
+    def _check_place(self, path: str, client: Sequence[object] | None, host: str | None) -> None:
+        """From where, and under which name (None: any will do)."""
+        if self._anyone is not None:
+            if path in PROBES or self._anyone(path):
+                return
+            if not _is_here(client):
+                raise Forbidden(
+                    "This server has no token, so it answers this only to its own machine: start it with one "
+                    "(ROTA_TOKEN or ROTA_TOKEN_FILE), and send Authorization: Bearer TOKEN.",
+                    code="local_only",
+                )
+        if self._hosts is not None and host is not None and _name(host) not in self._hosts:
+            # A page whose name was made to point here would otherwise count as our own.
+            raise RotaError(
+                f"This server does not answer to the name {host[:100]!r}; add it to allowed_hosts.",
+                code="unknown_host",
+                status=421,
+            )
+
+
+def _is_here(client: Sequence[object] | None) -> bool:
+    """Whether a peer, as the server of ASGI names it, is this machine: any loopback address. Another address
+    of its own does not count: what forwards ports may use it for everybody.
+    """
+    try:
+        address = ipaddress.ip_address(str(client[0]) if client else "")
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def carries(value: bytes, token: bytes) -> bool:

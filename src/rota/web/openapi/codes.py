@@ -19,6 +19,7 @@ HTTP: Codes = {
     "uri_too_long": 414,
     "headers_too_large": 431,
     "origin_not_allowed": 403,
+    "local_only": 403,
     "unknown_host": 421,
 }
 """Before anybody asks what the request is about; of every route."""
@@ -121,7 +122,7 @@ METHOD: Codes = {"method_not_allowed": 405}
 TOLD: Mapping[int, str] = {
     400: "The request cannot be read.",
     401: "No token, or not the right one.",
-    403: "A web page of another origin.",
+    403: "A web page of another origin; or another machine, where there is no token.",
     404: "There is no such thing, or no longer.",
     405: "See the header Allow.",
     408: "Head or body came too slowly; the connection is closed.",
