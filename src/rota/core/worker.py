@@ -84,9 +84,8 @@ class Roster(dict[str, Worker]):
         return queue in self._serving
 
     def count(self, worker: Worker) -> None:
-        """What a worker serves has changed: its queues, or whether it is working, or on the roster."""
-        known = self.get(worker.id) is worker
-        queues = worker.queues if known and worker.working and not worker.stand_in else ()
+        """What a worker serves has changed: its queues, or whether it is working."""
+        queues = worker.queues if worker.working and not worker.stand_in else ()
         if worker.counted != queues:
             self._count(worker, queues)
 

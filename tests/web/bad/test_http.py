@@ -234,7 +234,7 @@ TARGETS = [
     Case(1, "a step up", b"/v1/../v1/stats", 404, "not_found"),
     Case(1, "another case", b"/V1/Jobs", 404, "not_found"),
     Case(1, "a file", b"/etc/passwd", 404, "not_found"),
-    Case(1, "an absolute one", b"http://evil.example/", 404, "not_found"),
+    Case(1, "an absolute one", b"http://evil.example/nowhere", 404, "not_found"),
     Case(1, "an asterisk", b"/*", 404, "not_found"),
 ]
 
