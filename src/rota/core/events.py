@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from rota.model.errors import BadInput
-from rota.model.job import ENDED, Applied, NewJob, Outcome
+from rota.model.job import ENDED, Applied, Claimed, NewJob, Outcome
 
 KEPT = 20_000
 """Events kept for those who come back."""
@@ -45,6 +45,22 @@ def stored(jobs: Iterable[NewJob]) -> list[Event]:
     """Jobs were enqueued."""
     return [
         Event(event="enqueued", at=job.created_at, id=job.id, type=job.type, queue=job.queue, state=job.state)
+        for job in jobs
+    ]
+
+
+def started(worker: str, jobs: Sequence[Claimed], now: int) -> list[Event]:
+    """Jobs that a worker was given."""
+    return [
+        Event(
+            event="started",
+            at=now,
+            id=job.id,
+            type=job.type,
+            queue=job.queue,
+            state="running",
+            detail={"worker": worker, "attempt": job.attempt},
+        )
         for job in jobs
     ]
 

@@ -11,7 +11,7 @@ import msgspec
 from rota.core import reports
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch, Taker
-from rota.core.events import Event, told
+from rota.core.events import Event, started, told
 from rota.core.meter import Meter
 from rota.core.reports import Rules
 from rota.core.worker import Roster, Transport, Worker, check_outside
@@ -345,18 +345,7 @@ class Workers:
         self._bus.started(jobs)
         events = self._bus.events
         if events.active:
-            events.publish(
-                Event(
-                    event="started",
-                    at=now,
-                    id=job.id,
-                    type=job.type,
-                    queue=job.queue,
-                    state="running",
-                    detail={"worker": worker, "attempt": job.attempt},
-                )
-                for job in jobs
-            )
+            events.publish(started(worker, jobs, now))
 
     def _publish(
         self, event: str, worker: Worker | None, news: Sequence[tuple[str, int, int, dict[str, Any]]]
