@@ -17,8 +17,14 @@ class Gather(Generic[A, R]):
     alone, and a batch grows only by what came in while the loop was busy.
     """
 
-    def __init__(self, verb: Callable[[Sequence[A]], Awaitable[Sequence[R]]]) -> None:
+    def __init__(
+        self,
+        verb: Callable[[Sequence[A]], Awaitable[Sequence[R]]],
+        refusal: Callable[[A, R], Exception | None] = lambda item, answer: None,
+    ) -> None:
+        """``refusal``: the error that a caller gets in place of the answer, if any."""
         self._verb = verb
+        self._refusal = refusal
         self._items: list[A] = []
         self._futures: list[asyncio.Future[R]] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -41,20 +47,25 @@ class Gather(Generic[A, R]):
         except Exception as error:
             _fail(futures, error)
             return
-        task = asyncio.get_running_loop().create_task(_answer(call, futures))
+        task = asyncio.get_running_loop().create_task(self._answer(call, items, futures))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-
-async def _answer(call: Awaitable[Sequence[R]], futures: Sequence[asyncio.Future[R]]) -> None:
-    try:
-        answers = await call
-    except Exception as error:
-        _fail(futures, error)
-        return
-    for future, answer in zip(futures, answers, strict=True):
-        if not future.done():
-            future.set_result(answer)
+    async def _answer(
+        self, call: Awaitable[Sequence[R]], items: Sequence[A], futures: Sequence[asyncio.Future[R]]
+    ) -> None:
+        try:
+            answers = await call
+        except Exception as error:
+            _fail(futures, error)
+            return
+        for item, future, answer in zip(items, futures, answers, strict=True):
+            if not future.done():
+                refusal = self._refusal(item, answer)
+                if refusal is None:
+                    future.set_result(answer)
+                else:
+                    future.set_exception(refusal)
 
 
 def _fail(futures: Sequence[asyncio.Future[R]], error: Exception) -> None:

@@ -65,7 +65,7 @@ class Service:
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""
-        self._enqueue: Gather[Request, list[Kept]] = Gather(self._write)
+        self._enqueue: Gather[Request, list[Kept]] = Gather(self._write, _mismatch)
         self._due = asyncio.Event()
         self._next_due: int | None = None
         self.workers.due = self.due
@@ -75,18 +75,11 @@ class Service:
         self.dispatch.paused.update(note.key for note in await self.engine.notes("paused"))
         self._next_due = await self.engine.next_due()
 
-    async def enqueue(self, request: Request) -> list[Kept]:
+    def enqueue(self, request: Request) -> asyncio.Future[list[Kept]]:
         """Store jobs; see :meth:`rota.engines.base.Engine.enqueue`. Raises Conflict when an idempotency key
         does not fit.
         """
-        kept = await self._enqueue(request)
-        if any(one.why == "mismatch" for one in kept):
-            raise Conflict(
-                "This idempotency key was used before with another body; nothing was stored.",
-                code="idempotency_mismatch",
-                field="idempotency_key",
-            )
-        return kept
+        return self._enqueue(request)
 
     async def enqueue_and_wait(self, request: Request, seconds: float) -> tuple[Kept, Job | None]:
         """Store one job and wait for its end. The job is None when it is gone by then."""
@@ -371,6 +364,16 @@ class Service:
         for worker in list(self.workers.roster.values()):
             if worker.transport == "inside":
                 worker.drain()
+
+
+def _mismatch(request: Request, kept: list[Kept]) -> Conflict | None:
+    if not request.keys or all(one.why != "mismatch" for one in kept):
+        return None
+    return Conflict(
+        "This idempotency key was used before with another body; nothing was stored.",
+        code="idempotency_mismatch",
+        field="idempotency_key",
+    )
 
 
 def check_queue(name: str) -> None:

@@ -84,7 +84,7 @@ def build(service: Service, gate: Gate, max_body: int, fronts: Sequence[Front] =
     app.router.redirect_slashes = False
     # For the description, which is made of them.
     app.state.routes = ROUTES
-    return Ring(app, hot.routes, gate, max_body, front.refusals(fronts))
+    return Ring(app, hot.routes, gate, max_body, hot.whole, front.refusals(fronts))
 
 
 def build_fronts(service: Service, gate: Gate, max_body: int, fronts: Sequence[Front]) -> Ring:
@@ -100,7 +100,7 @@ def build_fronts(service: Service, gate: Gate, max_body: int, fronts: Sequence[F
         exception_handlers=answers,
     )
     app.router.redirect_slashes = False
-    return Ring(app, {}, gate, max_body, front.refusals(fronts))
+    return Ring(app, {}, gate, max_body, {}, front.refusals(fronts))
 
 
 def _bound(service: Service, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
 from rota.web import target, wire
 from rota.web.auth import Gate
+from rota.web.whole import Answer, Headers, Quick
 
 log = logging.getLogger("rota.web")
 
@@ -19,6 +22,8 @@ BROKEN = "Something went wrong here; the log of the server says more."
 Hot = Callable[["Call"], Awaitable[tuple[int, bytes]]]
 Refusals = Callable[[str], Callable[[RotaError], ASGIApp] | None]
 """Who refuses at a path, where that is not up to us."""
+Start = Callable[["Call", bytes], tuple["asyncio.Future[Any]", Callable[[Any], tuple[int, bytes]]]]
+"""Does with a call and its body what can be done at once; what it waits for, and what to make of that."""
 
 _JSON = (b"content-type", b"application/json")
 _PROBLEM = (b"content-type", b"application/problem+json")
@@ -45,6 +50,11 @@ class Call:
 
     async def json(self) -> bytes:
         """The body, which must be declared as JSON."""
+        self.check_type()
+        return await read(self._receive, self._max_body, self.header(b"content-length"))
+
+    def check_type(self) -> None:
+        """BadInput unless the body is declared as JSON."""
         kind = (self.header(b"content-type") or "").partition(";")
         if kind[0].strip().lower() != "application/json" or (
             "charset" in kind[2] and "utf-8" not in kind[2].lower()
@@ -61,7 +71,6 @@ class Call:
                 code="unsupported_encoding",
                 status=415,
             )
-        return await read(self._receive, self._max_body, self.header(b"content-length"))
 
     async def gone(self) -> None:
         """Returns when the client has gone away."""
@@ -92,14 +101,15 @@ async def read(receive: Receive, most: int, declared: str | None) -> bytes:
 
 
 class Ring:
-    """Wraps the application."""
+    """Wraps the application. ``whole``: by path, POSTs that are served without ASGI when they come whole."""
 
     def __init__(
         self,
         app: ASGIApp,
-        hot: dict[tuple[str, str], Hot],
+        hot: Mapping[tuple[str, str], Hot],
         gate: Gate,
         max_body: int,
+        whole: Mapping[str, Start] | None = None,
         refusals: Refusals = lambda path: None,
     ) -> None:
         self._app = app
@@ -107,6 +117,9 @@ class Ring:
         self._hot = hot
         self._gate = gate
         self._max_body = max_body
+        self.whole: dict[bytes, Quick] = {
+            path.encode(): partial(self._whole, path, start) for path, start in (whole or {}).items()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -148,12 +161,53 @@ class Ring:
             opened: set[str] = set()
             await self._app(scope, receive, told)
 
+    def _whole(self, path: str, start: Start, headers: Headers, body: bytes, answer: Answer) -> None:
+        scope = {
+            "method": "POST",
+            "path": path,
+            "query_string": b"",
+            "http_version": "1.1",
+            "headers": headers,
+        }
+        try:
+            self._gate.check(scope)
+            if len(body) > self._max_body:
+                raise _too_large(self._max_body)
+            call = Call(scope, _nothing, self._max_body)
+            call.check_type()
+            future, made = start(call, body)
+        except Exception as error:
+            self._tell(scope, error, answer)
+            return
+
+        def done(future: asyncio.Future[Any]) -> None:
+            try:
+                status, body = made(future.result())
+            except Exception as error:
+                self._tell(scope, error, answer)
+            else:
+                answer(status, body, (_JSON,))
+
+        future.add_done_callback(done)
+
+    def _tell(self, scope: Scope, error: Exception, answer: Answer) -> None:
+        if not isinstance(error, RotaError):
+            log.error(
+                "request failed", exc_info=error, extra={"method": scope["method"], "path": scope["path"]}
+            )
+            error = RotaError(BROKEN)
+        answer(error.status, wire.problem(error), _problem_headers(error))
+
     async def _through(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework answers its own faults before it hands them on: what is left is to log them."""
         try:
             await self._app(scope, receive, send)
         except Exception:
             log.exception("request failed", extra={"method": scope["method"], "path": scope["path"]})
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
 
 
 async def respond(send: Send, status: int, body: bytes, headers: tuple[Any, ...] = (_JSON,)) -> None:

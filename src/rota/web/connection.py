@@ -12,12 +12,13 @@ import base64
 import binascii
 from typing import NamedTuple
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from rota.model.errors import BadInput, RotaError, Unavailable
 from rota.web import wire
 from rota.web.auth import PROBES
 from rota.web.unread import Unread
+from rota.web.whole import Whole
 
 MAX_HEADERS = 100
 HEAD_BYTES = 32 * 1024
@@ -45,8 +46,10 @@ def within(bounds: Bounds) -> type[Connection]:
     return type("Connection", (Connection,), {"bounds": bounds, "unread_seconds": bounds.body_seconds})
 
 
-class Connection(Unread, HttpToolsProtocol):
-    """What arrives whole costs a look at the phase; timers are made only for what is left unfinished."""
+class Connection(Unread, Whole):
+    """What arrives whole costs a look at the phase. There is one timer; it is late for nothing, and set again
+    when it comes too early.
+    """
 
     bounds = Bounds()
 
@@ -54,17 +57,19 @@ class Connection(Unread, HttpToolsProtocol):
         super().connection_made(transport)
         self._phase = _IDLE
         self._chunk = self._fed = self._received = 0
-        self._since = 0.0
         self._refusal: RotaError | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_for = _IDLE
+        self._timer_at = 0.0
+        self._first = self.loop.time()
+        self._head_since = self._body_since = 0.0
+        self._idle_until = self._first + self.bounds.head_seconds
         beyond = len(self.connections) - self.bounds.connections
         self._full = beyond > 0
         if beyond > SPARE:
             self._phase = _OVER
             transport.close()
             return
-        self._wait(_IDLE, self.bounds.head_seconds)
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._phase = _OVER
@@ -75,7 +80,7 @@ class Connection(Unread, HttpToolsProtocol):
         self._chunk = len(data)
         self._fed += self._chunk
         super().data_received(data)
-        if self._phase != _IDLE or self._timer is not None or not self._serving():
+        if self._phase != _IDLE:
             self._watch()
 
     # the parser's callbacks
@@ -84,6 +89,9 @@ class Connection(Unread, HttpToolsProtocol):
         self._phase = _HEAD
         self._fed = self._chunk
         self._received = 0
+        # The first head may take as long as there is to ask for anything.
+        self._head_since, self._first = self._first, 0.0
+        self._body_since = 0.0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -113,13 +121,22 @@ class Connection(Unread, HttpToolsProtocol):
     # what uvicorn decides
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self._phase != _IDLE and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
+        # In place of uvicorn's, which makes a timer for each answer.
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        self._idle_until = self.loop.time() + self.timeout_keep_alive
+        if self._phase != _IDLE or self._timer is None or self._timer_at > self._idle_until:
             self._watch()
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up."""
+        if self._quick is not None:
+            # Nobody has begun with this one.
+            self._quick, self._phase = None, _HEAD
         self._refuse(
             self._refusal or BadInput("This is no well-formed HTTP/1.1.", code="bad_framing", status=400)
         )
@@ -134,49 +151,42 @@ class Connection(Unread, HttpToolsProtocol):
         self._forget()
         super().handle_websocket_upgrade()
 
-    def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():
-            # It would wait for ever to be rid of this.
-            self.transport.abort()
-        super().timeout_keep_alive_handler()
-
     # time
 
     def _watch(self) -> None:
-        """Have the timer that fits what is missing."""
+        """Have a timer that is in time for what is missing."""
         if self._phase == _OVER or self.transport.is_closing():
             self._forget()
             return
-        serving = self._serving()
         if self._phase == _BODY:
             framing = self._fed - self._received
             if framing > 3 * HEAD_BYTES + 16 * self._received:
                 told = "There is more around the body than in it: extensions of chunks, or trailers."
                 self._refuse(BadInput(told, code="bad_framing", status=400))
-            elif self._timer is None or self._timer_for != _BODY:
-                self._wait(_BODY, self.bounds.body_seconds)
+                return
         elif self._phase == _HEAD and self._fed > HEAD_BYTES + URL_BYTES:
             self._refuse(self._too_large())
-        elif serving:
-            self._forget()
-        elif self._phase == _HEAD:
-            if self._timer is None or self._timer_for == _BODY:
-                self._wait(_HEAD, self.bounds.head_seconds)
-        elif self.timeout_keep_alive_task is not None:
-            self._forget()
-        elif self._timer is None or self._timer_for == _BODY:
-            self._wait(_IDLE, self.bounds.head_seconds)
+            return
+        until = self._deadline()
+        if until is not None and (self._timer is None or until < self._timer_at):
+            self._wait(until)
 
-    def _serving(self) -> bool:
-        """Whether a request has no whole answer yet."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+    def _deadline(self) -> float | None:
+        """When what is missing is late. None: it is our turn."""
+        if self._phase == _BODY:
+            self._body_since = self._body_since or self.loop.time()
+            return self._body_since + self.bounds.body_seconds + self._received / BODY_RATE
+        if self._serving():
+            return None
+        if self._phase == _HEAD:
+            self._head_since = self._head_since or self.loop.time()
+            return self._head_since + self.bounds.head_seconds
+        return self._idle_until
 
-    def _wait(self, phase: int, seconds: float) -> None:
+    def _wait(self, until: float) -> None:
         self._forget()
-        self._timer_for = phase
-        self._since = self.loop.time()
-        self._timer = self.loop.call_later(seconds, self._late)
+        self._timer_at = until
+        self._timer = self.loop.call_at(until, self._late)
 
     def _forget(self) -> None:
         if self._timer is not None:
@@ -185,27 +195,29 @@ class Connection(Unread, HttpToolsProtocol):
 
     def _late(self) -> None:
         self._timer = None
-        if self.transport.is_closing():
+        until = self._deadline()
+        if until is None or self.transport.is_closing():
             return
-        bounds = self.bounds
-        if self._phase == _BODY:
-            allowed = bounds.body_seconds + self._received / BODY_RATE
-            left = self._since + allowed - self.loop.time()
+        bounds, now = self.bounds, self.loop.time()
+        if self._phase == _BODY and (until > now + 0.001 or self.flow.read_paused):
             # The time in which we did not read is not the client's.
-            if left > 0.001 or self.flow.read_paused:
-                self._timer = self.loop.call_later(max(left, bounds.body_seconds / 2), self._late)
-                return
+            self._wait(max(until, now + bounds.body_seconds / 2))
+        elif until > now + 0.001:
+            self._wait(until)
+        elif self._phase == _BODY:
             told = (
                 f"The body came too slowly: it may take {bounds.body_seconds:g} seconds, and one more for "
                 f"each {BODY_RATE} bytes."
             )
+            self._refuse(RotaError(told, code="request_timeout", status=408))
         elif self._phase == _HEAD:
             told = f"The head of the request did not come within {bounds.head_seconds:g} seconds."
+            self._refuse(RotaError(told, code="request_timeout", status=408))
+        elif self.transport.get_write_buffer_size():
+            # Closed in peace, it would wait for ever to be rid of this.
+            self.transport.abort()
         else:
-            # Nobody asked anything.
             self.transport.close()
-            return
-        self._refuse(RotaError(told, code="request_timeout", status=408))
 
     # refusals
 

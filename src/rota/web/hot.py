@@ -6,6 +6,8 @@ A framework costs 10 to 90 µs per request here, as much as all the work behind 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -13,10 +15,10 @@ from rota.core.reports import check_id
 from rota.core.service import Service
 from rota.model import protocol
 from rota.model.errors import BadInput, StaleLease
-from rota.model.job import ENDED, Request
+from rota.model.job import ENDED, Kept, Request
 from rota.model.spec import request
 from rota.web import reports, strict, wire
-from rota.web.asgi import Call, Hot
+from rota.web.asgi import Call, Hot, Start
 from rota.web.parameters import NOTHING, WAIT, Query
 from rota.web.trace import traced
 
@@ -40,34 +42,28 @@ class HotApi:
             ("POST", "/v1/finish"): self.finish,
             ("POST", "/v1/beat"): self.beat,
         }
+        self.whole: dict[str, Start] = {"/v1/jobs": self.start_enqueue}
 
     async def enqueue(self, call: Call) -> tuple[int, bytes]:
         """Store one job, or up to 10,000 as ``{"jobs": [...]}``: all or none. ``?wait=`` holds the answer
         (one job).
         """
         wait = ENQUEUE.read(call.query)["wait"] if call.query else None
-        body = await call.json()
-        specs, many = wire.specs(body)
-        key = call.header(b"idempotency-key")
-        if key is not None:
-            # The header's standard form is a quoted string; most clients send it bare.
-            key = key.strip('"')
-        service = self._service
-        asked = request(specs, service.clock.now(), service.limits, many=many, key=key, body=body)
-        # After the sizes, so that no payload is looked into that is too large anyway.
-        strict.check(body, wire.LEVELS if many else 1)
-        if call.header(b"traceparent") is not None:
-            asked = traced(asked, call)
-        if wait is not None:
-            if many:
-                raise BadInput(
-                    "wait goes with one job, not with a list.", code="conflicting_fields", field="wait"
-                )
-            return await self._and_wait(asked, wait)
-        kept = await service.enqueue(asked)
-        shapes = [wire.kept(one, job) for one, job in zip(kept, asked.jobs, strict=True)]
-        status = 201 if any(shape.created for shape in shapes) else 200
-        return status, wire.encode({"jobs": shapes} if many else shapes[0])
+        asked, many = self._asked(call, await call.json())
+        if wait is None:
+            return _stored(asked, many, await self._service.enqueue(asked))
+        if many:
+            raise BadInput(
+                "wait goes with one job, not with a list.", code="conflicting_fields", field="wait"
+            )
+        return await self._and_wait(asked, wait)
+
+    def start_enqueue(
+        self, call: Call, body: bytes
+    ) -> tuple[asyncio.Future[list[Kept]], Callable[[list[Kept]], tuple[int, bytes]]]:
+        """The same without parameters, for a body that is there."""
+        asked, many = self._asked(call, body)
+        return self._service.enqueue(asked), partial(_stored, asked, many)
 
     async def fetch(self, call: Call) -> tuple[int, bytes]:
         """Jobs for a worker that polls; waits for the first one."""
@@ -113,9 +109,30 @@ class HotApi:
         await workers.log(report.lines, report.worker)
         return 200, wire.encode(protocol.Beaten(stops, workers.beaten(report.worker)))
 
+    def _asked(self, call: Call, body: bytes) -> tuple[Request, bool]:
+        """The jobs, and whether they were written as a list."""
+        specs, many = wire.specs(body)
+        key = call.header(b"idempotency-key")
+        if key is not None:
+            # The header's standard form is a quoted string; most clients send it bare.
+            key = key.strip('"')
+        service = self._service
+        asked = request(specs, service.clock.now(), service.limits, many=many, key=key, body=body)
+        # After the sizes, so that no payload is looked into that is too large anyway.
+        strict.check(body, wire.LEVELS if many else 1)
+        if call.header(b"traceparent") is not None:
+            asked = traced(asked, call)
+        return asked, many
+
     async def _and_wait(self, asked: Request, wait: float) -> tuple[int, bytes]:
         kept, job = await self._service.enqueue_and_wait(asked, wait)
         if job is None:
             return 200, wire.encode(wire.kept(kept, asked.jobs[0]))
         shape = wire.job(job, self._service.waits_for(job))
         return 200 if job.state in ENDED else 202, wire.encode(shape)
+
+
+def _stored(asked: Request, many: bool, kept: list[Kept]) -> tuple[int, bytes]:
+    shapes = [wire.kept(one, job) for one, job in zip(kept, asked.jobs, strict=True)]
+    status = 201 if any(shape.created for shape in shapes) else 200
+    return status, wire.encode({"jobs": shapes} if many else shapes[0])
