@@ -13,7 +13,7 @@ from rota.core.service import Service
 from rota.engines.base import Engine
 from rota.model.clock import SECOND, ManualClock
 from rota.model.errors import BadInput
-from rota.model.job import State
+from rota.model.job import Kept, State
 from rota.model.protocol import Ending, Fetch, Fetched, Lease, Stop, Work
 from rota.model.spec import JobSpec
 from tests.core.kit import asked, attach, ends, put, put_many, quiet, state, until
@@ -129,10 +129,14 @@ async def test_a_fetch_given_up_while_it_waits_takes_nothing_with_it(service: Se
 async def test_a_fetch_given_up_at_any_moment_hands_its_jobs_back(service: Service) -> None:
     """Cancelled at every turn of the loop between the enqueue and the answer."""
     moments: set[object] = set()
+
+    async def enqueue() -> list[Kept]:
+        return await service.enqueue(asked(service, *[JobSpec(type="work")] * 2))
+
     for turns in range(12):
         call = fetching(service, slots=2)
         await waiting(service)
-        enqueued = asyncio.ensure_future(service.enqueue(asked(service, *[JobSpec(type="work")] * 2)))
+        enqueued = asyncio.ensure_future(enqueue())
         for _ in range(turns):
             await asyncio.sleep(0)
         call.cancel()

@@ -287,11 +287,15 @@ class Service:
 
     def _write(self, requests: Sequence[Request]) -> asyncio.Future[list[list[Kept]]]:
         call = asyncio.ensure_future(self.engine.enqueue(requests, self.clock.now()))
-        arrived: dict[str, Counter[str]] = {}
+        arrived: dict[str, dict[str, int]] = {}
+        pending, queue, types = State.PENDING, None, {}
         for request in requests:
             for job in request.jobs:
-                if job.state is State.PENDING:
-                    arrived.setdefault(job.queue, Counter())[job.type] += 1
+                if job.state is pending:
+                    if job.queue != queue:
+                        queue = job.queue
+                        types = arrived.setdefault(queue, {})
+                    types[job.type] = types.get(job.type, 0) + 1
                 else:
                     self.due(job.run_at)
         # On an embedded engine a claim made now shares the commit; on any other the one after it finds the
@@ -304,7 +308,7 @@ class Service:
         self,
         call: asyncio.Future[list[list[Kept]]],
         requests: Sequence[Request],
-        arrived: Mapping[str, Counter[str]],
+        arrived: Mapping[str, Mapping[str, int]],
     ) -> None:
         if not call.cancelled() and call.exception() is None:
             new = [
@@ -319,7 +323,7 @@ class Service:
                 self.bus.events.publish(stored(new))
         self._arrived(arrived)
 
-    def _arrived(self, arrived: Mapping[str, Counter[str]]) -> None:
+    def _arrived(self, arrived: Mapping[str, Mapping[str, int]]) -> None:
         for queue, types in arrived.items():
             self.dispatch.arrived(queue, types)
 

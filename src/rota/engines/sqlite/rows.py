@@ -26,7 +26,7 @@ def new_job(job: NewJob, held: bool) -> tuple[Any, ...]:
         job.id,
         job.queue,
         job.type,
-        job.state.value,
+        job.state,
         job.priority,
         job.max_attempts,
         job.created_at,

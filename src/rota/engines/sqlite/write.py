@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
 
 import apsw
 import msgspec
@@ -47,6 +48,8 @@ _COUNT = statements.load("count")
 
 KEY_LIFE = DAY
 _encode = msgspec.json.Encoder().encode
+_kind = attrgetter("queue", "type", "state")
+_created = attrgetter("created_at")
 
 
 def enqueue(db: apsw.Connection, counts: Counters, requests: Sequence[Request], now: int) -> list[list[Kept]]:
@@ -85,13 +88,13 @@ def _count_and_tag(
     tags = [(tag, seqs[job.id]) for job in jobs if job.tags for tag in job.tags]
     if tags:
         run_many(db, _ENQUEUE["tag"], tags)
-    kinds = Counter((job.queue, job.type, job.state) for job in jobs)
+    kinds = Counter(map(_kind, jobs))
     for (queue, type, state), n in kinds.items():
         counts.add(queue, type, state.value, n)
     each = ((job.queue, job.type, seqs[job.id]) for job in jobs)
     counts.kinds.stored(db, {(queue, type) for queue, type, _ in kinds}, seqs.values(), each)
     if jobs:
-        times = [job.created_at for job in jobs]
+        times = set(map(_created, jobs))
         counts.ages.stored(db, seqs.values(), min(times), max(times))
 
 
