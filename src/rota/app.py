@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -57,6 +58,8 @@ async def serve(settings: Settings) -> int:
         for server in servers[1:]:
             # One bound for the connections of all doors.
             server.server_state = servers[0].server_state
+        # What is loaded by now stays: looking through all of it again and again would hold everybody up.
+        gc.freeze()
         async with asyncio.TaskGroup() as group:
             timers = [group.create_task(upkeep.run(service))]
             timers += [group.create_task(one.run()) for one in fronts if one.run is not None]

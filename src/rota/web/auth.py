@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -149,7 +150,9 @@ def _from_a_program(origin: str) -> bool:
     return origin.endswith("/") and _name(_authority(origin) or "") in _LOCAL
 
 
+@lru_cache(256)
 def _name(host: str) -> str:
+    # Clients send the same few again and again.
     try:
         return (urlsplit("//" + host).hostname or "").lower()
     except ValueError:
