@@ -112,7 +112,7 @@ class Whole(HttpToolsProtocol):
         self, cycle: _Cycle, status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...]
     ) -> None:
         cycle.response_complete = True
-        if cycle.disconnected or self.transport.is_closing():
+        if self.transport.is_closing():
             return
         defaults = self.server_state.default_headers
         if defaults is not self._date:
