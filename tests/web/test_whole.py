@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -25,7 +23,7 @@ TOKEN = "Authorization: Bearer secret"
 BODY = b'{"type": "t", "payload": [1, 2]}'
 
 
-class Case(NamedTuple):
+class Asked(NamedTuple):
     """A request without its Host and its length, and the status of its answer."""
 
     name: str
@@ -48,24 +46,24 @@ class Case(NamedTuple):
 
 
 CASES = [
-    Case("one", 201),
-    Case("many", 201, body=b'{"jobs": [{"type": "t"}, {"type": "u"}]}'),
-    Case("chunks", 201, coding="chunked"),
-    Case("the last one", 201, (JSON, TOKEN, "Connection: close")),
-    Case("HTTP/1.0", 201, start="POST /v1/jobs HTTP/1.0"),
-    Case("another type", 415, ("Content-Type: text/plain", TOKEN)),
-    Case("compressed", 415, (JSON, TOKEN, "Content-Encoding: gzip")),
-    Case("no token", 401, (JSON,)),
-    Case("wrong token", 401, (JSON, "Authorization: Bearer wrong")),
-    Case("another page", 403, (JSON, TOKEN, "Origin: http://elsewhere.example")),
-    Case("two hosts", 400, (JSON, TOKEN, "Host: localhost")),
-    Case("another coding", 400, coding="gzip, chunked"),
-    Case("too long", 413, body=BODY.ljust(2001)),
-    Case("too long in chunks", 413, body=BODY.ljust(2001), coding="chunked"),
-    Case("no JSON", 400, body=b"{"),
-    Case("bad field", 422, body=b'{"type": "t", "priority": 1000}'),
-    Case("twice", 400, body=b'{"type": "t", "payload": {"a": 1, "a": 2}}'),
-    Case("another method", 405, start="PUT /v1/jobs HTTP/1.1"),
+    Asked("one", 201),
+    Asked("many", 201, body=b'{"jobs": [{"type": "t"}, {"type": "u"}]}'),
+    Asked("chunks", 201, coding="chunked"),
+    Asked("the last one", 201, (JSON, TOKEN, "Connection: close")),
+    Asked("HTTP/1.0", 201, start="POST /v1/jobs HTTP/1.0"),
+    Asked("another type", 415, ("Content-Type: text/plain", TOKEN)),
+    Asked("compressed", 415, (JSON, TOKEN, "Content-Encoding: gzip")),
+    Asked("no token", 401, (JSON,)),
+    Asked("wrong token", 401, (JSON, "Authorization: Bearer wrong")),
+    Asked("another page", 403, (JSON, TOKEN, "Origin: http://elsewhere.example")),
+    Asked("two hosts", 400, (JSON, TOKEN, "Host: localhost")),
+    Asked("another coding", 400, coding="gzip, chunked"),
+    Asked("too long", 413, body=BODY.ljust(2001)),
+    Asked("too long in chunks", 413, body=BODY.ljust(2001), coding="chunked"),
+    Asked("no JSON", 400, body=b"{"),
+    Asked("bad field", 422, body=b'{"type": "t", "priority": 1000}'),
+    Asked("twice", 400, body=b'{"type": "t", "payload": {"a": 1, "a": 2}}'),
+    Asked("another method", 405, start="PUT /v1/jobs HTTP/1.1"),
 ]
 
 
@@ -112,7 +110,7 @@ def shown(answer: Answer) -> tuple[int, dict[str, str], Any]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-async def test_whole_or_in_pieces_the_answer_is_the_same(guarded: Site, case: Case) -> None:
+async def test_whole_or_in_pieces_the_answer_is_the_same(guarded: Site, case: Asked) -> None:
     sent = case.sent(guarded)
     async with Peer.to(guarded) as peer:
         peer.writer.write(sent)
@@ -144,7 +142,7 @@ async def test_a_key_that_stands_for_another_body(site: Site) -> None:
 async def test_a_store_that_refuses(site: Site) -> None:
     await site.service.engine.close()
     async with Peer.to(site) as peer:
-        peer.writer.write(Case("one", 503).sent(site))
+        peer.writer.write(Asked("one", 503).sent(site))
         answer = await peer.answer()
         problem(answer, 503, "store_unavailable")
         assert answer.headers["retry-after"] == "1"
@@ -153,7 +151,7 @@ async def test_a_store_that_refuses(site: Site) -> None:
 async def test_what_follows_waits_for_its_turn(site: Site) -> None:
     """All in one piece: answers come in the order of the requests, whatever way those take."""
     id = await site.enqueue()
-    one = Case("one", 201).sent(site)
+    one = Asked("one", 201).sent(site)
     async with Peer.to(site) as peer:
         peer.writer.write(
             one
@@ -203,7 +201,7 @@ def held(site: Site, monkeypatch: pytest.MonkeyPatch) -> Held:
 
 async def test_a_server_that_stops_gives_the_answer_and_closes(site: Site, held: Held) -> None:
     async with Peer.to(site) as peer:
-        peer.writer.write(Case("one", 201).sent(site))
+        peer.writer.write(Asked("one", 201).sent(site))
         await asyncio.wait_for(held.began.wait(), PATIENCE)
         peer.end.shutdown()
         held.may_end.set()
@@ -214,7 +212,7 @@ async def test_a_server_that_stops_gives_the_answer_and_closes(site: Site, held:
 
 async def test_a_client_that_leaves_leaves_its_job(site: Site, held: Held) -> None:
     async with Peer.to(site) as peer:
-        peer.writer.write(Case("one", 201).sent(site))
+        peer.writer.write(Asked("one", 201).sent(site))
         await asyncio.wait_for(held.began.wait(), PATIENCE)
         peer.writer.transport.abort()
         await until(lambda: peer.end not in site.server_state.connections, "its end")
@@ -229,7 +227,7 @@ async def test_waiting_for_the_store_is_no_idling(store: str, monkeypatch: pytes
         held = Held(site.service, monkeypatch)
         async with Peer.to(site) as peer:
             loop = asyncio.get_running_loop()
-            peer.writer.write(Case("one", 201).sent(site))
+            peer.writer.write(Asked("one", 201).sent(site))
             await asyncio.wait_for(held.began.wait(), PATIENCE)
             over = loop.time() + 0.5
             await until(lambda: loop.time() > over)
@@ -243,7 +241,7 @@ async def test_an_idle_connection_is_closed_whatever_it_waited_for_before(store:
     """The deadlines before were long ones."""
     async with serving(store, Settings(header_timeout=3600.0, body_timeout=3600.0, keep_alive=0.2)) as site:
         async with Peer.to(site) as peer:
-            sent = Case("one", 201).sent(site)
+            sent = Asked("one", 201).sent(site)
             if pieces == 2:
                 peer.writer.write(sent[:-1])
                 await until(lambda: peer.end.cycle is not None)
@@ -253,19 +251,37 @@ async def test_an_idle_connection_is_closed_whatever_it_waited_for_before(store:
             assert await peer.rest() == b""
 
 
-async def test_a_client_that_never_reads_is_not_served_on(store: str) -> None:
-    async with serving(store, Settings(body_timeout=0.3)) as site:
-        body = json.dumps({"jobs": [{"type": "t"}] * 1000}).encode()
-        ask = head(site, POST, JSON, f"Content-Length: {len(body)}") + body
-        deaf = socket.socket()
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(deaf, ("127.0.0.1", site.port))
-        sending = asyncio.ensure_future(loop.sock_sendall(deaf, ask * 100))
-        await until(lambda: site.server_state.connections, "the connection")
-        await until(lambda: not site.server_state.connections, "its end")
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        deaf.close()
-        assert 0 < await site.stored() < 100_000
+async def test_no_answer_is_added_to_those_that_nobody_takes(site: Site) -> None:
+    async with Peer.to(site) as peer:
+        # As the transport does when its buffer is full.
+        peer.end.pause_writing()
+        peer.writer.write(Asked("one", 201).sent(site))
+        await until(lambda: site.server_state.tasks, "a request that waits to be answered")
+        await until(lambda: peer.end.cycle.response_started is False and peer.end.flow.write_paused)
+        peer.end.resume_writing()
+        assert (await peer.answer()).status_code == 201
+
+
+async def test_each_request_has_its_own_time(store: str) -> None:
+    """Slow heads and bodies on one connection, each in time, all together not."""
+
+    async def passes(seconds: float) -> None:
+        over = asyncio.get_running_loop().time() + seconds
+        await until(lambda: asyncio.get_running_loop().time() > over)
+
+    async with serving(store, Settings(header_timeout=1.5, body_timeout=1.5)) as site:
+        sent = Asked("one", 201).sent(site)
+        async with Peer.to(site) as peer:
+            for first in (len(sent), 20, len(sent) - 1, 20, len(sent) - 1):
+                peer.writer.write(sent[:first])
+                await passes(0.05)
+                peer.writer.write(sent[first:])
+                assert (await peer.answer()).status_code == 201
+                await passes(0.8)
+
+
+async def test_http_1_0_needs_no_host(site: Site) -> None:
+    answer = await site.raw(
+        f"POST /v1/jobs HTTP/1.0\r\n{JSON}\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    )
+    assert (answer.status_code, answer.headers["connection"]) == (201, "close")

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
 from rota.web import target, wire
 from rota.web.auth import Gate
-from rota.web.whole import Answer, Headers, Quick
+from rota.web.whole import Answer, Headers, Peer, Quick
 
 log = logging.getLogger("rota.web")
 
@@ -161,8 +161,12 @@ class Ring:
             opened: set[str] = set()
             await self._app(scope, receive, told)
 
-    def _whole(self, path: str, start: Start, headers: Headers, body: bytes, answer: Answer) -> None:
+    def _whole(
+        self, path: str, start: Start, headers: Headers, body: bytes, peer: Peer, answer: Answer
+    ) -> None:
         scope = {
+            "type": "http",
+            "client": peer,
             "method": "POST",
             "path": path,
             "query_string": b"",

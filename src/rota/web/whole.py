@@ -15,8 +15,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 Headers = list[tuple[bytes, bytes]]
 Answer = Callable[[int, bytes, tuple[tuple[bytes, bytes], ...]], None]
 """Status, body and headers; to be called once, now or later."""
-Quick = Callable[[Headers, bytes, Answer], None]
-"""Takes a request's headers and its body, and answers."""
+Peer = tuple[str, int] | None
+Quick = Callable[[Headers, bytes, Peer, Answer], None]
+"""Takes a request's headers, its body and from where it came, and answers."""
 
 _NONE: Mapping[bytes, Quick] = {}
 
@@ -73,7 +74,6 @@ class Whole(HttpToolsProtocol):
             or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
             or parser.should_upgrade()
-            or self.expect_100_continue
             or self.flow.write_paused
         ):
             self._ordinary(self.headers)
@@ -101,7 +101,7 @@ class Whole(HttpToolsProtocol):
         def answer(status: int, body: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
             self._answer(cycle, status, body, headers)
 
-        quick(self._fields, b"".join(self._pieces), answer)
+        quick(self._fields, b"".join(self._pieces), self.client, answer)
 
     def _serving(self) -> bool:
         """Whether a request has no whole answer yet."""
