@@ -148,7 +148,7 @@ async def test_what_is_no_job_is_refused_and_nothing_is_stored(store: str) -> No
         assert answer.text.endswith("\n")
         # Refused before it is sent.
         large = await site.raw(b"POST /job HTTP/1.1\r\nHost: localhost\r\nContent-Length: 17825792\r\n\r\n")
-        assert large.status == 413
+        assert large.status_code == 413
         assert await site.stored() == 0
 
 

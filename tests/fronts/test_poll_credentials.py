@@ -9,7 +9,7 @@ import pytest
 from rota.core.bus import Bus
 from rota.model.errors import Unavailable
 from rota.model.job import Applied, State
-from rota.web.credentials import Credentials, split
+from rota.web.fronts.poll.credentials import Credentials, split
 
 
 def test_names_are_written_in_one_way_and_the_last_value_counts() -> None:

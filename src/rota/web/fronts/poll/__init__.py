@@ -30,9 +30,9 @@ from rota.model.job import Claimed, Job, State
 from rota.model.policy import MAX_LOSSES
 from rota.model.spec import JobSpec
 from rota.web import front
-from rota.web.bodies import media_type, result_of, shown
-from rota.web.credentials import Credentials, split
 from rota.web.front import Front, Json
+from rota.web.fronts.poll.bodies import media_type, result_of, shown
+from rota.web.fronts.poll.credentials import Credentials, split
 from rota.web.inflate import inflate
 
 NAME = TYPE = "poll"

@@ -9,7 +9,7 @@
 ===========================  =========================================================================
 
 State words: a task is in ``scheduled`` while its job is scheduled or pending, in ``active`` while it is
-running. See :mod:`rota.web.parallel` for what is told when.
+running. See :mod:`rota.web.fronts.pqexec.tasks` for what is told when.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from starlette.responses import Response, StreamingResponse
 from rota.core.service import Service
 from rota.model.errors import BadInput, NotFound, RotaError
 from rota.web import docs, front, strict
-from rota.web.audience import Audience
 from rota.web.front import Front, Json, Text
+from rota.web.fronts.pqexec.audience import Audience
+from rota.web.fronts.pqexec.tasks import Tasks
 from rota.web.inflate import inflate
-from rota.web.parallel import Tasks
 
 NAME = TYPE = "pqexec"
 

@@ -26,7 +26,7 @@ from rota.model.clock import to_text
 from rota.model.errors import BadInput, RotaError
 from rota.model.job import ENDED, LIVE, Applied, Claimed, Job, Match, NewJob, State
 from rota.model.spec import FRONT_TAG, MAX_JOBS, JobSpec, request
-from rota.web.audience import Audience
+from rota.web.fronts.pqexec.audience import Audience
 
 log = logging.getLogger("rota.web")
 

@@ -19,8 +19,8 @@ from rota.model.errors import BadInput, StoreError
 from rota.model.job import Kept, Match, Page, Request, State
 from rota.model.protocol import Work
 from rota.model.spec import Limits
-from rota.web.audience import Audience
-from rota.web.parallel import HELD, Tasks
+from rota.web.fronts.pqexec.audience import Audience
+from rota.web.fronts.pqexec.tasks import HELD, Tasks
 from tests.core.kit import Hand, attach, put
 from tests.web.kit import until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from rota.web.audience import SLOW, Audience, Bounds
+from rota.web.fronts.pqexec.audience import SLOW, Audience, Bounds
 from tests.web.kit import until
 
 
