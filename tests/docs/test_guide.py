@@ -93,7 +93,7 @@ def test_every_block_is_run() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    pages = [DOCS / "guide.md", *sorted((DOCS / "integrations").glob("*.md")), DOCS / "cli.md"]
+    pages = sorted(DOCS.rglob("*.md"))
     for page in pages:
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
             path, _, heading = link.partition("#")

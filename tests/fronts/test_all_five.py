@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -103,7 +104,7 @@ def check_store(http: httpx2.Client, name: str, notes: Notes) -> None:
         assert job["state"] == "done", job
         assert ends.count("done") == 1, job
         # An attempt more is one that the death of the server cut off.
-        assert set(ends) <= {"done", "lost", "released"}, job
+        assert set(ends) <= {"done", "lost", "released"}, json.dumps(job)
     if name in ("jqgo", "poll"):
         ends_of = {KEYS[name](job["payload"]): len(job["attempts"]) for job in jobs}
         assert all(runs <= ends_of[key] for key, runs in notes.ran.items())

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from rota.handlers.settings import SleepSettings
-from rota.handlers.sleep import sleep
+from rota.handlers.sleep import pause, sleep
 from rota.sdk.control import JobStopped
 from rota.sdk.signature import BadPayload
 from tests.handlers.record import Record
@@ -21,6 +21,14 @@ async def test_sleeps_as_long_as_asked_and_says_so() -> None:
     assert record.reports == sorted(record.reports)
     assert len(record.reports) >= 2
     assert record.reports[0] < 0.2 < record.reports[-1]
+
+
+async def test_the_time_may_be_over_at_any_moment() -> None:
+    record = Record()
+    for n in range(5000):
+        await pause(record.context(), n * 1e-8)
+    assert record.reports
+    assert 0 <= min(record.reports) <= max(record.reports) <= 1
 
 
 async def test_zero_returns_at_once() -> None:

@@ -129,7 +129,6 @@ async def test_the_worker_socket_wants_a_websocket(site: Site) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/v2/jobs",
         "/v1",
         "/v1/",

@@ -35,9 +35,9 @@ def sleep(settings: SleepSettings) -> Callable[[Context, int], Awaitable[SleepRe
 async def pause(ctx: Context, seconds: float) -> None:
     """Let time pass, show how much of it has, and stop soon when asked to."""
     loop = asyncio.get_running_loop()
-    start = loop.time()
-    end = start + seconds
+    end = loop.time() + seconds
     while (left := end - loop.time()) > 0:
         ctx.raise_if_cancelled()
-        ctx.progress((loop.time() - start) / seconds)
+        # Of one look at the clock: by a second one the time may be over, and more than all is no progress.
+        ctx.progress(max(0.0, 1 - left / seconds))
         await asyncio.sleep(min(left, _STEP_SECONDS))
