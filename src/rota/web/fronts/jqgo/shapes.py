@@ -54,11 +54,19 @@ class Payload(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Report(NamedTuple):
-    """What a worker says of a job."""
+    """What a worker says of a job. ``duration`` in milliseconds."""
 
     id: str
     text: str
     success: bool
+    duration: int
+
+
+class Done(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The result of a job as it is kept: the text, and the milliseconds that the worker counted."""
+
+    result: str
+    duration: int
 
 
 def to_job(body: bytes, queue: str) -> JobSpec:
@@ -101,6 +109,9 @@ def to_result(job: Job) -> Result:
         return Result(from_job(job), job.reason or "", 0, False)
     took = max(0, (last.finished_at or last.started_at) - last.started_at) // 1000
     if last.end == "done":
+        said = _done(job)
+        if said is not None:
+            return Result(from_job(job), said.result, said.duration, True)
         return Result(from_job(job), _text(job), took, True)
     return Result(from_job(job), _message(last.error) or job.reason or "", took, False)
 
@@ -123,13 +134,15 @@ def report(message: bytes) -> Report | None:
         return None
     # A program may print anything.
     text = said.get("result", "").replace("\0", "\ufffd")
-    return Report(said.get("job", {}).get("id", ""), text, said.get("success", False))
+    id = said.get("job", {}).get("id", "")
+    return Report(id, text, said.get("success", False), said.get("duration", 0))
 
 
 def ending(report: Report, lease: Lease) -> Ending:
     """In Rota's words."""
     if report.success:
-        return Ending(lease.id, lease.lease, "done", result=msgspec.Raw(_encode(report.text)))
+        kept = _encode(Done(report.text, report.duration))
+        return Ending(lease.id, lease.lease, "done", result=msgspec.Raw(kept))
     return Ending(lease.id, lease.lease, "failed", error=Error("JobFailed", report.text))
 
 
@@ -153,6 +166,16 @@ def _shown(
         input=given.input,
         attempts=given.attempts + tries,
     )
+
+
+def _done(job: Job) -> Done | None:
+    """What a worker of this interface said; None where it was another one."""
+    if job.result is None or job.result_type is not None:
+        return None
+    try:
+        return msgspec.json.decode(job.result, type=Done)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _text(job: Job) -> str:
