@@ -12,6 +12,7 @@ import argparse
 import base64
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -78,9 +79,14 @@ def program(id: str, input: str) -> tuple[str, bool]:
         return "failed to unzip project", False
     inside = sorted(path for path in folder.iterdir() if path.is_dir())
     command = ["make", "run"]
+    # The tests themselves may be run by a make, which would have a word in this one.
+    env = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     try:
         done = subprocess.run(
             command,
+            env=env,
             cwd=inside[0] if inside else folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
