@@ -119,13 +119,15 @@ async def test_its_leases_are_extended_as_long_as_it_is_held(engine: Engine, clo
     await one.next()
     clock.advance(10 * SECOND)
     end = clock.now() + service.rules.lease
-    holding = asyncio.create_task(one.bound.hold())
+    holding = asyncio.create_task(upkeep.run(service))
 
     async def extended() -> None:
         while (await service.job(id)).lease_until != end:
             await quiet(engine)
 
     await asyncio.wait_for(extended(), PATIENCE)
+    [worker] = service.workers.roster.values()
+    assert worker.last_beat == clock.now()
     holding.cancel()
 
 

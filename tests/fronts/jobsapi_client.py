@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx2
 
+from tests.crash.kit import until
 from tests.server import DEADLINE
 
 Shown = dict[str, Any]
@@ -49,10 +49,7 @@ class Old:
 
     def wait(self, condition: Callable[[], object]) -> None:
         """Return once ``condition`` holds."""
-        end = time.monotonic() + DEADLINE
-        while not condition():
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        until(condition, "the condition")
 
     def count(self) -> int:
         """How many jobs the server holds, by its own word."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
 
+from tests.crash.kit import until
 from tests.server import DEADLINE
 
 Json = dict[str, Any]
@@ -97,12 +97,3 @@ class Worker:
 def http(headers: Mapping[str, str] | None = None) -> httpx2.Client:
     """A client that takes nothing from the machine it runs on."""
     return httpx2.Client(trust_env=False, timeout=DEADLINE, headers=dict(headers or {}))
-
-
-def until(condition: Callable[[], Any], what: str) -> Any:
-    """What the condition gives, once it gives something."""
-    end = time.monotonic() + DEADLINE
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what} did not come"
-        time.sleep(0.01)
-    return found

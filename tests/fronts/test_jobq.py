@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.crash.kit import until
 from tests.fronts.kit import play, type_along
 from tests.server import DEADLINE, Server, running, running_server
 
@@ -73,13 +73,6 @@ class Prototype:
         states = ("scheduled", "pending", "running", "done", "failed", "cancelled")
         found = [one for one in queues if one["name"] == "jobq"]
         return {state: one[state] for one in found for state in states if one[state]}
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come within {DEADLINE:g} seconds"
-        time.sleep(0.02)
 
 
 def unharmed(server: Server) -> None:

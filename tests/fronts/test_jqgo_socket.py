@@ -500,7 +500,7 @@ async def test_a_job_is_held_for_as_long_as_the_socket_is_open(store: str) -> No
 
 
 async def test_a_job_that_was_taken_away_leaves_the_worker_busy_until_it_answers(store: str) -> None:
-    async with old(store, Settings(beat=0.05)) as site, worker(site) as one:
+    async with old(store, Settings(beat=0.05), timers=True) as site, worker(site) as one:
         id = await post(site, type="sleep")
         job = await one.job()
         other = await post(site, type="hash")

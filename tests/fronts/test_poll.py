@@ -14,8 +14,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.crash.kit import until
 from tests.fronts.kit import play, type_along
-from tests.fronts.poll_kit import OPEN, Client, Worker, http, until
+from tests.fronts.poll_kit import OPEN, Client, Worker, http
 from tests.server import Server, running, running_server
 
 SHORT = {"ROTA_FRONTS__POLL__LEASE": "500ms"}

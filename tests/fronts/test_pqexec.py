@@ -6,7 +6,6 @@ import gzip
 import json
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.crash.kit import until
 from tests.fronts.kit import play, type_along
 from tests.server import DEADLINE, Server, running_server
 
@@ -37,13 +37,6 @@ def schedule(server: Server, tasks: object, **options: Any) -> None:
 def lists(server: Server) -> tuple[dict[str, int], list[dict[str, int]]]:
     whole = HTTP.get(server.url + "/tasks").json()
     return whole["active"], whole["scheduled"]
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 class Client:

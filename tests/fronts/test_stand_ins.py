@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
+from tests.crash.kit import until
 from tests.server import DEADLINE, running, running_server
 
 QUICK = {"ROTA_FRONTS__JOBQ__WORK": "20ms"}
@@ -67,13 +67,6 @@ def line(folder: Path, queue: str, **env: str) -> Iterator[tuple[str, Line]]:
         httpx2.Client(base_url=server.url, timeout=DEADLINE, trust_env=False) as http,
     ):
         yield server.url, Line(http, queue)
-
-
-def until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come within {DEADLINE:g} seconds"
-        time.sleep(0.02)
 
 
 def test_the_built_in_worker_of_a_queue_comes_before_a_stand_in(tmp_path: Path) -> None:

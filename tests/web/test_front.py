@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from starlette.requests import Request
@@ -154,10 +155,14 @@ async def test_jobs_carry_the_mark_of_their_front(site: Site) -> None:
         with pytest.raises(NotFound) as refused:
             await front.job(service, name, id)
         assert refused.value.code == "job_not_found"
-    assert [job.id async for job in front.jobs(service, "one")] == [mine.id]
-    assert [job.id async for job in front.jobs(service, "two")] == []
+    assert await listed(service, "one") == [mine.id]
+    assert await listed(service, "two") == []
     shown = await site.get(f"/v1/jobs/{mine.id}")
     assert shown["tags"] == ["mine", "front:one"]
+
+
+async def listed(service: Service, name: str, **match: Any) -> list[str]:
+    return [job.id async for job in front.whole(service, front.ids(service, name, **match))]
 
 
 async def test_all_or_none_are_stored(site: Site) -> None:
@@ -171,11 +176,9 @@ async def test_all_jobs_of_a_front_over_all_pages(site: Site) -> None:
     made = await front.submit_all(service, "one", [JobSpec(type="t")] * (BATCH + 7))
     await front.submit_all(service, "two", [JobSpec(type="t")] * 3)
     await site.enqueue_many(3, "t")
-    listed = [job.id async for job in front.jobs(service, "one")]
-    assert listed == [job.id for job in reversed(made)], "newest first, each once"
-    waiting = [job async for job in front.jobs(service, "one", states=(State.PENDING,))]
-    assert len(waiting) == BATCH + 7
-    assert [job async for job in front.jobs(service, "one", states=(State.DONE,))] == []
+    assert await listed(service, "one") == [job.id for job in made], "oldest first, each once"
+    assert len(await listed(service, "one", states=(State.PENDING,))) == BATCH + 7
+    assert await listed(service, "one", states=(State.DONE,)) == []
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from rota.core.reports import running_of
 from rota.core.service import Service
 from rota.core.worker import INSIDE, Worker
 from rota.model import policy
-from rota.model.clock import SECOND
-from rota.model.errors import RotaError, StoreError
+from rota.model.errors import StoreError
 from rota.model.job import Beat
 from rota.model.protocol import Ending, Hello, Lease, Work
 
@@ -51,20 +50,6 @@ class Bound:
             except StoreError as error:
                 log.error("a result waits for the store", extra={"id": ending.id, "detail": error.detail})
                 await asyncio.sleep(1)
-
-    async def hold(self) -> None:
-        """Keep what is in its hand, for as long as this runs: the connection is the only sign of life. A job
-        that was taken away still counts as in its hand, as it is busy until it has answered.
-        """
-        rules, clock = self._service.rules, self._service.clock
-        while True:
-            await asyncio.sleep(rules.beat / SECOND)
-            now = self._worker.last_beat = clock.now()
-            beats = [Beat(id, lease) for id, lease in self._worker.taken]
-            try:
-                await self._service.engine.extend(beats, now + rules.lease, now)
-            except RotaError as error:
-                log.error("a lease was not extended", extra={"detail": error.detail})
 
     async def leave(self, *, untouched: bool) -> None:
         """The connection is gone. What was in its hand goes to the next worker at once; ``untouched``: it
@@ -103,6 +88,20 @@ async def join(
     hello = Hello(id, (queue,), 1, None, name)
     worker = await service.workers.attach(hello, "front", give, lambda stops: None, drain)
     return Bound(service, worker)
+
+
+async def hold(service: Service) -> None:
+    """Keep what all such workers have in hand: their connections are the only signs of life. A job that was
+    taken away still counts as in hand, as its worker is busy until it has answered.
+    """
+    now = service.clock.now()
+    beats: list[Beat] = []
+    for one in service.workers.roster.values():
+        if one.transport == "front":
+            one.last_beat = now
+            beats += [Beat(id, lease) for id, lease in one.taken]
+    if beats:
+        await service.engine.extend(beats, now + service.rules.lease, now)
 
 
 async def at_rest(service: Service, seconds: float) -> None:

@@ -30,6 +30,7 @@ async def run(service: Service) -> None:
     """All timers, until cancelled."""
     async with asyncio.TaskGroup() as group:
         group.create_task(_each(lambda: promote(service), 0))
+        group.create_task(_each(lambda: bound.hold(service), service.rules.beat / SECOND))
         group.create_task(_each(lambda: rescue(service), 0.5))
         group.create_task(_each(lambda: time_out(service), 1))
         group.create_task(_each(lambda: expire(service), 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 
 import msgspec
 
@@ -101,38 +102,13 @@ def lost(job: Running, now: int, *, spent: bool = True) -> Outcome:
     error = _json.encode(
         {"type": "WorkerLost", "message": "The worker stopped answering while it ran this job."}
     )
+    outcome = partial(Outcome, id=job.id, lease=job.lease, end="lost", error=error, spent=spent)
     if job.cancel_requested:
-        return Outcome(
-            id=job.id,
-            lease=job.lease,
-            state=State.CANCELLED,
-            end="lost",
-            error=error,
-            reason="cancelled",
-            spent=spent,
-        )
+        return outcome(state=State.CANCELLED, reason="cancelled")
     if job.losses + 1 >= MAX_LOSSES or (spent and job.attempt >= job.max_attempts):
-        return Outcome(
-            id=job.id,
-            lease=job.lease,
-            state=State.FAILED,
-            end="lost",
-            error=error,
-            reason="worker_lost",
-            spent=spent,
-            lost=True,
-            cause=cause(job.type, error, "worker_lost"),
-        )
-    return Outcome(
-        id=job.id,
-        lease=job.lease,
-        state=State.PENDING,
-        end="lost",
-        error=error,
-        run_at=now,
-        spent=spent,
-        lost=True,
-    )
+        why = "worker_lost"
+        return outcome(state=State.FAILED, reason=why, lost=True, cause=cause(job.type, error, why))
+    return outcome(state=State.PENDING, run_at=now, lost=True)
 
 
 def snoozed(id: str, lease: int, delay: int, now: int) -> Outcome:

@@ -63,10 +63,7 @@ def routes(front: Front) -> list[BaseRoute]:
 
 def paths(fronts: Sequence[Front]) -> Callable[[str], bool]:
     """Whether a path is one of theirs."""
-    known = [
-        compile_path(path)[0] for one in fronts for path in {*(p for _, p in one.requests), *one.sockets}
-    ]
-    return lambda path: any(pattern.match(path) for pattern in known)
+    return _one_of({path for one in fronts for path in (*(p for _, p in one.requests), *one.sockets)})
 
 
 def refusals(fronts: Sequence[Front]) -> Callable[[str], Refusal | None]:
@@ -82,8 +79,7 @@ def refusals(fronts: Sequence[Front]) -> Callable[[str], Refusal | None]:
 
 def open_paths(fronts: Sequence[Front]) -> Callable[[str], bool]:
     """Whether a path needs no token."""
-    known = [compile_path(path)[0] for one in fronts for path in one.open]
-    return lambda path: any(pattern.match(path) for pattern in known)
+    return _one_of({path for one in fronts for path in one.open})
 
 
 async def body(request: Request, most: int) -> bytes:
@@ -116,18 +112,6 @@ async def job(service: Service, front: str, id: str) -> Job:
     if FRONT_TAG + front not in found.tags:
         raise NotFound(f"There is no job {id[:100]!r}.", code="job_not_found", field="id")
     return found
-
-
-async def jobs(service: Service, front: str, **match: Any) -> AsyncIterator[Job]:
-    """All jobs of a front that match, newest first, without payload and result."""
-    wanted, cursor = Match(tag=FRONT_TAG + front, **match), None
-    while True:
-        page = await service.jobs(wanted, BATCH, cursor)
-        for one in page.jobs:
-            yield one
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 async def ids(service: Service, front: str, **match: Any) -> AsyncIterator[Sequence[str]]:
@@ -215,6 +199,13 @@ class _Endpoint:
             log.exception("request failed", extra={"method": method, "path": scope["path"]})
             answer = _refused(self._refuse, RotaError(BROKEN))
         await answer(scope, receive, send)
+
+
+def _one_of(paths: set[str]) -> Callable[[str], bool]:
+    # Every request of a server with a token may ask this, and most paths are plain.
+    plain = {path for path in paths if "{" not in path}
+    patterns = [compile_path(path)[0] for path in paths - plain]
+    return lambda path: path in plain or any(pattern.match(path) for pattern in patterns)
 
 
 def _refused(refuse: Refusal, error: RotaError) -> Response:

@@ -59,11 +59,10 @@ class _Connection:
     async def run(self, service: Service, queue: str, name: str) -> None:
         await self._say(GREETING)
         self._bound = await bound.join(service, NAME, queue, name, self._give, self._drain)
-        holding = asyncio.create_task(self._bound.hold())
         try:
             await self._read()
         finally:
-            for task in (holding, *self._handing):
+            for task in self._handing:
                 task.cancel()
             await self._bound.leave(untouched=not self._handed)
 
