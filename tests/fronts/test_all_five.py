@@ -15,6 +15,7 @@ import pytest
 from tests.crash.kit import until
 from tests.fronts import clients
 from tests.fronts.clients import Crowd, Notes
+from tests.fronts.kit import play
 from tests.server import DEADLINE, Server, running_server
 
 Json = dict[str, Any]
@@ -24,6 +25,17 @@ SETTINGS = {
     "ROTA_FRONTS__JOBQ__WORK": "5ms",
     "ROTA_FRONTS__JOBSAPI__WORK": "5ms",
 }
+TRANSCRIPTS = (
+    "jqgo_empty",
+    "poll",
+    "jobq",
+    "jobq_methods",
+    "jobsapi",
+    "pqexec",
+    "jqgo",
+    "poll_bodies",
+)
+"""All that one server can play: ``pqexec_rest`` is another surface."""
 BEFORE, AFTER = 60, 60
 """Requests accepted by each interface before the kill and after it."""
 
@@ -52,6 +64,18 @@ def test_nothing_is_lost_doubled_or_mixed_up_when_the_server_is_killed_under_all
                 check_fronts(http, notes)
         check_events(notes["pqexec"])
         assert "Traceback" not in second.text
+
+
+def test_one_server_gives_every_answer_of_all_five(tmp_path: Path) -> None:
+    work = {
+        "ROTA_FRONTS__JOBQ__WORK": "20ms",
+        "ROTA_FRONTS__JOBSAPI__WORK": "20ms",
+        "ROTA_FRONTS__PQEXEC__WORKERS_LIMIT": "2",
+    }
+    with running_server(tmp_path, "--grace", "0", env=work) as server:
+        for name in TRANSCRIPTS:
+            play(server.url, name)
+        assert "Traceback" not in server.text
 
 
 def accepted(notes: dict[str, Notes], count: int | dict[str, int]) -> None:
