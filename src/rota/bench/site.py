@@ -48,6 +48,23 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def postponed() -> Iterator[None]:
+    """Signals take effect after the block, which they would otherwise leave between a process's start and the
+    line that remembers it. For the main thread.
+    """
+    came: list[int] = []
+    # Handlers, not a mask: a child would inherit the mask, and never hear the SIGTERM that ends it.
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in came[:1]:
+            signal.raise_signal(late)
+
+
 class Site:
     """A running server; ``folder`` is its working folder, ``python`` the interpreter that has the Rota to
     measure. Leaving the block ends all processes.
@@ -165,8 +182,9 @@ class Site:
         self.up_seconds = time.perf_counter() - started
 
     def _run(self, *arguments: str) -> _Child:
-        child = _Child([self._python, "-m", "rota", *arguments], self._folder)
-        self._children.append(child)
+        with postponed():
+            child = _Child([self._python, "-m", "rota", *arguments], self._folder)
+            self._children.append(child)
         return child
 
     def _last_words(self) -> str:
