@@ -1,0 +1,1 @@
+"""Programs that others sent: the sandbox in which they run."""
