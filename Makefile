@@ -31,8 +31,9 @@ READY  := .venv/.ready-$(HERE)
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip --no-input install --quiet
 HUSH   := 2>&1 >/dev/null | { grep -v -E '^(WARNING: (Location|Skipping|The directory)|\[notice\]|$$)' >&2 || true; }
 
-# Whether there is a browser for tests/browser.
+# Whether there is a browser for tests/browser, and what tests/programs runs programs with.
 CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
+SANDBOX  := { command -v bwrap && command -v setpriv && command -v make && command -v cc && command -v /usr/bin/python3; } >/dev/null
 
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -57,19 +58,28 @@ run: $(READY) ## serve on http://127.0.0.1:8080 with rota.db in this folder (ARG
 	@exec $(BIN)/rota serve $(ARGS)
 
 test: $(READY) ## run all tests (ARGS="tests/core -x -k name")
-	@failed=0; leave=(); \
-	if [ -z "$(ARGS)" ] && ! $(CHROMIUM); then \
+	@failed=0; leave=(); said=(); packages=(); \
+	if [ -z "$(ARGS)" ]; then \
+	    $(CHROMIUM) || packages+=(chromium); \
+	    $(SANDBOX) || packages+=(bubblewrap util-linux make gcc libc6-dev python3); \
+	fi; \
+	if [ "$${#packages[@]}" -gt 0 ]; then \
 	    if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
-	        echo "test: installing Chromium, in which tests/browser runs"; \
+	        echo "test: installing what tests/browser and tests/programs run with: $${packages[*]}"; \
 	        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-	            apt-get install -y -qq --no-install-recommends chromium; } >/dev/null </dev/null || true; \
+	            apt-get install -y -qq --no-install-recommends "$${packages[@]}"; } >/dev/null </dev/null || true; \
 	    fi; \
-	    if ! $(CHROMIUM) && [ -z "$${CI:-}" ]; then leave=(--ignore=tests/browser); fi; \
+	    if ! $(CHROMIUM) && [ -z "$${CI:-}" ]; then \
+	        leave+=(--ignore=tests/browser); \
+	        said+=("tests/browser, because there is no Chromium (Debian: apt-get install chromium)"); \
+	    fi; \
+	    if ! $(SANDBOX) && [ -z "$${CI:-}" ]; then \
+	        leave+=(--ignore=tests/programs); \
+	        said+=("tests/programs, because the sandbox or its toolchain is missing (Debian: apt-get install bubblewrap util-linux make gcc libc6-dev python3)"); \
+	    fi; \
 	fi; \
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(JOBS) --ignore=tests/test_shape.py "$${leave[@]}") || failed=$$?; \
-	if [ "$${#leave[@]}" -gt 0 ]; then \
-	    echo "test: LEFT OUT: tests/browser, because there is no Chromium (Debian: apt-get install chromium)" >&2; \
-	fi; \
+	for line in "$${said[@]}"; do echo "test: LEFT OUT: $$line" >&2; done; \
 	exit $$failed
 
 check: $(READY) ## formatting, lint, types, layers, shape, Dockerfile: all of them, whatever the first ones say
