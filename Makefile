@@ -33,7 +33,7 @@ HUSH   := 2>&1 >/dev/null | { grep -v -E '^(WARNING: (Location|Skipping|The dire
 
 # Whether there is a browser for tests/browser, and what tests/programs runs programs with.
 CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
-SANDBOX  := { command -v bwrap && command -v setpriv && command -v make && command -v cc && command -v /usr/bin/python3; } >/dev/null
+SANDBOX  := { command -v bwrap && command -v setpriv && command -v make && command -v cc && command -v zip && command -v /usr/bin/python3; } >/dev/null
 
 SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -61,7 +61,7 @@ test: $(READY) ## run all tests (ARGS="tests/core -x -k name")
 	@failed=0; leave=(); said=(); packages=(); \
 	if [ -z "$(ARGS)" ]; then \
 	    $(CHROMIUM) || packages+=(chromium); \
-	    $(SANDBOX) || packages+=(bubblewrap util-linux make gcc libc6-dev python3); \
+	    $(SANDBOX) || packages+=(bubblewrap util-linux make gcc libc6-dev zip python3); \
 	fi; \
 	if [ "$${#packages[@]}" -gt 0 ]; then \
 	    if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
@@ -75,7 +75,7 @@ test: $(READY) ## run all tests (ARGS="tests/core -x -k name")
 	    fi; \
 	    if ! $(SANDBOX) && [ -z "$${CI:-}" ]; then \
 	        leave+=(--ignore=tests/programs); \
-	        said+=("tests/programs, because the sandbox or its toolchain is missing (Debian: apt-get install bubblewrap util-linux make gcc libc6-dev python3)"); \
+	        said+=("tests/programs, because the sandbox or its toolchain is missing (Debian: apt-get install bubblewrap util-linux make gcc libc6-dev zip python3)"); \
 	    fi; \
 	fi; \
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(JOBS) --ignore=tests/test_shape.py "$${leave[@]}") || failed=$$?; \

@@ -72,31 +72,36 @@ def wipe(path: str | Path) -> None:
     except FileNotFoundError:
         return
     try:
-        # Folders in folders are first moved to the top, so that neither depth nor path length matters.
-        while True:
-            folders = []
-            for name in os.listdir(top):
-                if stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
-                    folders.append(name)
-                else:
-                    os.unlink(name, dir_fd=top)
-            if not folders:
-                break
-            for folder in folders:
-                fd = _enter(folder, top)
-                try:
-                    for name in os.listdir(fd):
-                        if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
-                            _enterable(name, fd)
-                            os.rename(name, secrets.token_hex(16), src_dir_fd=fd, dst_dir_fd=top)
-                        else:
-                            os.unlink(name, dir_fd=fd)
-                finally:
-                    os.close(fd)
-                os.rmdir(folder, dir_fd=top)
+        empty(top)
     finally:
         os.close(top)
     os.rmdir(path)
+
+
+def empty(top: int) -> None:
+    """Remove all that is in an open folder, as ``wipe`` does."""
+    # Folders in folders are first moved to the top, so that neither depth nor path length matters.
+    while True:
+        folders = []
+        for name in os.listdir(top):
+            if stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+                folders.append(name)
+            else:
+                os.unlink(name, dir_fd=top)
+        if not folders:
+            break
+        for folder in folders:
+            fd = _enter(folder, top)
+            try:
+                for name in os.listdir(fd):
+                    if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
+                        _enterable(name, fd)
+                        os.rename(name, secrets.token_hex(16), src_dir_fd=fd, dst_dir_fd=top)
+                    else:
+                        os.unlink(name, dir_fd=fd)
+            finally:
+                os.close(fd)
+            os.rmdir(folder, dir_fd=top)
 
 
 def _enter(name: str, parent: int | None) -> int:
