@@ -12,7 +12,7 @@ import stat
 import subprocess
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,14 @@ HOSTILE: dict[str, tuple[bytes, str, str | None]] = {
         Item("one", b"x", extra=zips.long(1) + zips.long(2), central={"size": ALL32, "packed": ALL32})
     ),
     "zip64 field cut": damaged(Item("one", b"x", extra=zips.long(1)[:-2], central={"size": ALL32})),
+    "zip64 field shorter than told": damaged(
+        Item("one", b"x", extra=b"\1\0\12\0" + zips.long(1)[4:], central={"size": ALL32})
+    ),
+    "zip64 field twice the same": damaged(
+        Item("one", b"x", extra=zips.long(1) + zips.long(1), central={"size": ALL32})
+    ),
+    "directory of something else": unreadable(HONEST.replace(b"PK\1\2", b"PK\1\3", 1)),
+    "directory entry beyond its end": unreadable(build(MAKEFILE, Item("one", central={"comment": 500}))),
     "zip64 size a lie": (
         build(Item("one", b"x", extra=zips.long(1 << 62), central={"size": ALL32})),
         "archive_too_large",
@@ -125,6 +133,7 @@ HOSTILE: dict[str, tuple[bytes, str, str | None]] = {
     ),
     "label of a disk": at_fault(Item("DISK", central={"attributes": 8}), "archive_bad_kind"),
     "file named as a folder": bad_kind(zips.FILE, "folder/"),
+    "empty file named as a folder": at_fault(Item("folder/", method=0), "archive_bad_kind"),
     "folder with content": bad_kind(FOLDER, "folder/"),
     "folder named as a file": bad_kind(FOLDER),
     "folder of another system named as a file": at_fault(
@@ -154,6 +163,9 @@ HOSTILE: dict[str, tuple[bytes, str, str | None]] = {
     "deflate cut": damaged(Item("one", NOISE, data=zips.deflate(NOISE)[:-5])),
     "deflate and more": damaged(Item("one", b"content", data=zips.deflate(b"content") + b"hidden")),
     "deflate and much more": damaged(Item("one", b"content", data=zips.deflate(b"content") + NOISE)),
+    "deflate to the end of what is read at once, and more": damaged(
+        Item("one", NOISE[:65_531], data=b"\1\xfb\xff\x04\0" + NOISE[:65_531] + NOISE)
+    ),
     "no deflate at all": damaged(Item("one", b"", data=b"")),
     "local name differs": damaged(Item("one", b"x", local_name=b"../one")),
     "local method differs": damaged(Item("one", b"x", local={"method": 0})),
@@ -215,6 +227,46 @@ HOSTILE: dict[str, tuple[bytes, str, str | None]] = {
     ),
 }
 
+# What the sentence has to say where other faults have the same code.
+WORDS = {
+    "something in front": "not where it says",
+    "two ends": "two ends",
+    "part of several": "one part of several",
+    "directory in another part": "one part of several",
+    "entries in another part": "one part of several",
+    "fewer entries than told": "fewer entries",
+    "more entries than told": "another size",
+    "directory of something else": "cannot be read",
+    "directory entry beyond its end": "cannot be read",
+    "zip64 elsewhere": "zip64 record that is not where",
+    "zip64 that is none": "zip64 record that is not where",
+    "zip64 contradicts": "another in its zip64 record",
+    "zip64 in parts": "one part of several",
+    "zip64 field missing values": "zip64 field",
+    "zip64 field unasked": "zip64 field",
+    "climbs": "'..'",
+    "absolute": "absolute",
+    "absolute behind a dot": "absolute",
+    "NUL": "control character",
+    "no UTF-8": "not UTF-8",
+    "long path": "more than 1024 bytes",
+    "deep": "deeper than 32",
+    "link": "is a link",
+    "named pipe": "is a named pipe",
+    "block device": "is a device",
+    "case of a folder": "'src', which differs from 'Src' only in case",
+    "file, then folder": "'a', which is a file and a folder",
+    "checksum": "CRC",
+    "inflates to more": "more than it says",
+    "inflates to less": "less than it says",
+    "stored with two sizes": "two sizes",
+    "deflate cut": "too early",
+    "deflate and more": "behind its end",
+    "deflate and much more": "behind its end",
+    "local name differs": "directory says",
+    "bomb that says it is small": "more than it says",
+}
+
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[Path]:
@@ -247,6 +299,7 @@ def tree(top: Path, *, but: Path | None = None) -> dict[str, str]:
 
 def test_the_catalogue_is_as_long_as_promised() -> None:
     assert len(HOSTILE) >= 30
+    assert set(WORDS) <= set(HOSTILE)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -256,6 +309,7 @@ def test_what_is_hostile_is_refused_and_leaves_nothing(job: Path, name: str) -> 
         unpack(io.BytesIO(archive), job, LIMITS)
     assert (refused.value.code, refused.value.entry) == (code, entry)
     assert refused.value.status in (413, 422)
+    assert WORDS.get(name, "") in refused.value.detail
     # The sentence is for a terminal: no control characters, whatever the names have.
     assert refused.value.detail.isprintable()
     assert (repr(entry)[1:-1][:50] if entry else "the archive") in refused.value.detail
@@ -454,6 +508,40 @@ def test_nothing_is_left_when_the_disk_breaks(job: Path) -> None:
     archive.broken_at = archive.getvalue().index(b"z/lastcontent") + len("z/last")
     with pytest.raises(OSError, match="the disk broke"):
         unpack(archive, job)
+    assert not os.listdir(job)
+
+
+class Meddling(io.BytesIO):
+    """While the content of the first file is read, somebody puts something into the folder."""
+
+    def __init__(self, archive: bytes, meddle: Callable[[], None]) -> None:
+        super().__init__(archive)
+        self.meddle: Callable[[], None] | None = meddle
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.meddle and self.getvalue().startswith(b"first content", self.tell()):
+            self.meddle()
+            self.meddle = None
+        return super().read(size)
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_what_appears_meanwhile_is_not_written_through(job: Path, kind: str) -> None:
+    outside = job.parent.parent / "outside"
+
+    def meddle() -> None:
+        if kind == "file":
+            (job / "last").hardlink_to(outside / "precious")
+        elif kind == "link":
+            (job / "last").symlink_to(outside / "new")
+        else:
+            (job / "sub").symlink_to(outside)
+
+    last = Item("sub/new" if kind == "folder" else "last", b"evil", method=0)
+    archive = Meddling(build(Item("a", b"first content", method=0), last), meddle)
+    with pytest.raises(OSError, match=r"exists|link|Not a directory"):
+        unpack(archive, job)
+    assert archive.meddle is None
     assert not os.listdir(job)
 
 

@@ -68,18 +68,11 @@ def parts_of(raw: bytes, limits: ArchiveLimits) -> tuple[str, ...]:
 
     A ``./`` in front is passed over, since some tools write it; nothing else is made good.
     """
-    if len(raw) > limits.path_bytes:
-        fault: str | None = f"has a name of more than {limits.path_bytes} bytes"
-    elif raw == b"./":
+    if raw == b"./":
         return ()
-    else:
-        try:
-            name = raw.decode().removeprefix("./")
-        except UnicodeDecodeError:
-            fault = "has a name that is not UTF-8"
-        else:
-            fault = name_fault(name, limits)
-    if fault:
+    # What is no UTF-8 becomes halves of surrogate pairs, which are told below.
+    name = raw.decode(errors="surrogateescape").removeprefix("./")
+    if fault := name_fault(name, limits):
         raise BadArchive(fault, entry=raw, code="archive_bad_name")
     return tuple(name.removesuffix("/").split("/"))
 
