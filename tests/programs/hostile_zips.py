@@ -161,6 +161,7 @@ HOSTILE: dict[str, tuple[bytes, str, str | None]] = {
     "local zip64 size differs": damaged(
         Item("one", b"x", local_extra=zips.long(9, 3), local={"size": ALL32, "packed": ALL32})
     ),
+    "local zip64 size unasked": damaged(Item("one", b"x", local_extra=zips.long(9, 3))),
     "encrypted by the local header": damaged(Item("one", b"x", local={"flags": 1})),
     "no local header": (HONEST.replace(b"PK\3\4", b"PK\3\5", 1), "archive_damaged", "Makefile"),
     "descriptor missing": damaged(zips.streamed("one", b"content", b"")),

@@ -171,6 +171,11 @@ def test_zip64_where_it_says_the_truth(job: Path) -> None:
     assert (job / "one").read_bytes() == b"content"
 
 
+def test_zip64_where_it_only_repeats_the_sizes(job: Path) -> None:
+    unpacked(build(Item("one", b"content", local_extra=zips.long(7, len(zips.deflate(b"content"))))), job)
+    assert (job / "one").read_bytes() == b"content"
+
+
 @pytest.fixture
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("projects") / "project"

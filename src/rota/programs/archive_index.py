@@ -226,7 +226,7 @@ def _local(source: BinaryIO, entry: Entry, limit: int) -> None:
 
 
 def _long(raw: bytes, extra: bytes, told: list[tuple[int, int]]) -> list[int]:
-    """Values with those of the zip64 field in place of what is at its most; the field may hold no others."""
+    """Values with those of the zip64 field in place of what is at its most; others it may not hold."""
     lie = BadArchive("has a zip64 field that does not fit", entry=raw, code="archive_damaged")
     fields: list[bytes] = []
     at = 0
@@ -238,6 +238,9 @@ def _long(raw: bytes, extra: bytes, told: list[tuple[int, int]]) -> list[int]:
                 raise lie
         at += 4 + length
     field = fields[0] if fields else b""
+    if field == struct.pack("<2Q", told[0][0], told[1][0]):
+        # Older Pythons say it twice where it would not have been needed.
+        return [value for value, _ in told]
     values = []
     for value, most in told:
         if value == most and fields:
