@@ -13,13 +13,14 @@ from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
 from rota.core.events import Event, moved, stored
 from rota.core.explain import Line, in_short, serving
+from rota.core.files import Files
 from rota.core.gather import Gather
 from rota.core.reports import Rules
 from rota.core.series import Series
 from rota.core.workers import Workers
 from rota.engines.base import Engine
 from rota.model.clock import SECOND, Clock, SystemClock
-from rota.model.errors import BadInput, Conflict, NotFound
+from rota.model.errors import BadInput, Conflict, NotFound, RotaError, StoreError
 from rota.model.job import ENDED, Applied, Job, Kept, LogLine, Match, Note, Page, Request, State
 from rota.model.spec import NAME, NAME_RULE, Limits
 
@@ -61,11 +62,12 @@ class Service:
         self.bus = Bus()
         self.dispatch = Dispatch(engine, self.clock, self.rules.lease)
         self.workers = Workers(engine, self.dispatch, self.bus, self.clock, self.rules)
+        self.files = Files(engine, self.limits)
         self.series = Series(engine, self.clock, self.workers.meter)
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""
-        self._enqueue: Gather[Request, list[Kept]] = Gather(self._write, _mismatch)
+        self._enqueue: Gather[Request, list[Kept]] = Gather(self._write, _refusal)
         self._due = asyncio.Event()
         self._next_due: int | None = None
         self.workers.due = self.due
@@ -77,7 +79,7 @@ class Service:
 
     def enqueue(self, request: Request) -> asyncio.Future[list[Kept]]:
         """Store jobs; see :meth:`rota.engines.base.Engine.enqueue`. Raises Conflict when an idempotency key
-        does not fit.
+        does not fit, StoreError when an upload is gone.
         """
         return self._enqueue(request)
 
@@ -370,7 +372,9 @@ class Service:
                 worker.drain()
 
 
-def _mismatch(request: Request, kept: list[Kept]) -> Conflict | None:
+def _refusal(request: Request, kept: list[Kept]) -> RotaError | None:
+    if request.upload is not None and kept[0].why == "no_upload":
+        return StoreError("The upload went away before the job was stored; send it again.")
     if not request.keys or all(one.why != "mismatch" for one in kept):
         return None
     return Conflict(

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol
 
 from rota.model.failure import FailurePage
+from rota.model.file import Attachment, File, Kind, Loose, Part
 from rota.model.job import (
     Applied,
     Ask,
@@ -50,6 +51,10 @@ class Engine(Protocol):
         ``why='mismatch'``, the others ``why=None`` with ``state=None``. A job whose unique key is held by
         another is answered with the holder (``why='unique'``). An id that is there already is left alone.
         Keys are kept for 24 hours.
+
+        A request with an ``upload`` has one job, which gets that file, if it is new. When the file is not there
+        with all its bytes, or not loose (see :meth:`put_parts`), nothing is stored (``why='no_upload'``,
+        ``state=None``).
         """
         ...
 
@@ -103,7 +108,10 @@ class Engine(Protocol):
         ...
 
     def delete(self, match: Match, limit: int) -> Awaitable[list[Applied]]:
-        """Remove jobs and all that belongs to them, running ones excepted. Answers their last state."""
+        """Remove jobs and all that belongs to them, running ones excepted. Answers their last state.
+
+        Their files are dropped; :meth:`sweep_files` removes those.
+        """
         ...
 
     def log(self, lines: Sequence[LogLine], cap: int) -> Awaitable[int]:
@@ -112,6 +120,32 @@ class Engine(Protocol):
 
     def save(self, notes: Sequence[Note]) -> Awaitable[None]:
         """Write or remove small documents."""
+        ...
+
+    def put_parts(self, parts: Sequence[Part]) -> Awaitable[list[bool]]:
+        """Write parts of files, in any order, each file beginning with its part 0; a part that is there is
+        replaced. False: the file has not begun, is a job's, or was dropped, and nothing was written of it.
+
+        A file is *loose* until an enqueue or :meth:`attach` gives it to a job, or it is dropped. Where only one
+        server can have the store open, opening it drops all loose files.
+        """
+        ...
+
+    def attach(self, attachments: Sequence[Attachment]) -> Awaitable[list[bool]]:
+        """Loose files become artifacts of the jobs that run, in the hands of just that worker, under just that
+        lease; an artifact that a job has is dropped. False, and nothing changes: the job does not run so, or
+        the file is not there with all its bytes.
+        """
+        ...
+
+    def drop_files(self, ids: Sequence[str]) -> Awaitable[list[str]]:
+        """Loose ones of these files are nobody's any more; answers which. Those of jobs are left alone."""
+        ...
+
+    def sweep_files(self, limit: int) -> Awaitable[int]:
+        """Remove up to ``limit`` parts of dropped files, and those files that have none left; answers how many
+        parts. Fewer than ``limit``: nothing is left to do.
+        """
         ...
 
     async def get(self, ids: Sequence[str]) -> list[Job]:
@@ -137,6 +171,20 @@ class Engine(Protocol):
 
     async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
         """Numbered lines of a job, from number ``after`` + 1."""
+        ...
+
+    async def files(self, jobs: Sequence[str], kind: Kind) -> dict[str, File]:
+        """The file of this kind of each of the jobs that has one. An artifact is shown until the job is claimed
+        again, under a newer lease than that of the artifact.
+        """
+        ...
+
+    async def read_parts(self, asked: Sequence[tuple[str, int]]) -> list[bytes | None]:
+        """Parts by file id and number, None for those that are not there; dropped files may still have some."""
+        ...
+
+    async def loose_files(self) -> list[Loose]:
+        """All files that are being written or were left before they became a job's."""
         ...
 
     async def count(self) -> list[Count]:

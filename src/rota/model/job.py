@@ -19,6 +19,7 @@ from typing import Annotated
 import msgspec
 
 from rota.model.failure import Cause
+from rota.model.file import File
 from rota.model.schema import Backoff, says
 
 
@@ -124,10 +125,11 @@ class Key(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """Jobs that are stored together or not at all."""
+    """Jobs that are stored together or not at all. ``upload``: the file of the only one of them."""
 
     jobs: tuple[NewJob, ...]
     keys: tuple[Key, ...] = ()
+    upload: File | None = None
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
@@ -135,7 +137,8 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 
     ``why`` is None for a new job (and for one whose id was there already), else ``unique`` or
     ``idempotency``, or ``mismatch`` when the idempotency key was used before with another body (then
-    nothing of the request was stored, and ``id`` is the one asked for).
+    nothing of the request was stored, and ``id`` is the one asked for); so does ``no_upload``, when the
+    file that the job came with is not there.
     """
 
     id: str

@@ -91,6 +91,8 @@ class Limits(msgspec.Struct, frozen=True):
     """What one server accepts; bytes and microseconds."""
 
     payload_bytes: int = 1024 * 1024
+    upload_bytes: int = 64 * 1024 * 1024
+    artifact_bytes: int = 64 * 1024 * 1024
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     retention: int = DEFAULT_RETENTION
 

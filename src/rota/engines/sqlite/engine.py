@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 
-from rota.engines.sqlite import failures, read, write
+from rota.engines.sqlite import failures, files, read, write
 from rota.engines.sqlite.counters import Counters
 from rota.engines.sqlite.store import Store
 from rota.model.failure import FailurePage
+from rota.model.file import Attachment, File, Kind, Loose, Part
 from rota.model.job import (
     Applied,
     Ask,
@@ -35,6 +36,8 @@ class SqliteEngine:
     def __init__(self, path: str, vfs: str | None = None) -> None:
         """Open, create or migrate ``path``. Raises StoreError when it cannot be used."""
         self._store = store = Store(path, vfs)
+        # Whoever wrote these had the file open, and nobody has but us.
+        files.drop_loose(store.db)
         self._counts = counts = Counters(read.counts(store.db))
         store.before_commit = lambda: write.counts(store.db, counts)
         store.after_commit = counts.commit
@@ -72,6 +75,18 @@ class SqliteEngine:
     def save(self, notes: Sequence[Note]) -> Awaitable[None]:
         return self._store.write(lambda: write.save(self._store.db, notes))
 
+    def put_parts(self, parts: Sequence[Part]) -> Awaitable[list[bool]]:
+        return self._store.write(lambda: files.put_parts(self._store.db, parts))
+
+    def attach(self, attachments: Sequence[Attachment]) -> Awaitable[list[bool]]:
+        return self._store.write(lambda: files.attach(self._store.db, attachments))
+
+    def drop_files(self, ids: Sequence[str]) -> Awaitable[list[str]]:
+        return self._store.write(lambda: files.drop(self._store.db, ids))
+
+    def sweep_files(self, limit: int) -> Awaitable[int]:
+        return self._store.write(lambda: files.sweep(self._store.db, limit))
+
     async def get(self, ids: Sequence[str]) -> list[Job]:
         if len(ids) <= 16:
             return self._store.near(lambda db: read.get(db, ids))
@@ -91,6 +106,15 @@ class SqliteEngine:
 
     async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
         return await self._store.read(lambda db: read.logs(db, id, after, limit))
+
+    async def files(self, jobs: Sequence[str], kind: Kind) -> dict[str, File]:
+        return await self._store.read(lambda db: files.files(db, jobs, kind))
+
+    async def read_parts(self, asked: Sequence[tuple[str, int]]) -> list[bytes | None]:
+        return await self._store.read(lambda db: files.read_parts(db, asked))
+
+    async def loose_files(self) -> list[Loose]:
+        return await self._store.read(files.loose)
 
     async def count(self) -> list[Count]:
         return self._counts.rows()

@@ -12,7 +12,7 @@ from operator import attrgetter
 import apsw
 import msgspec
 
-from rota.engines.sqlite import rows, statements
+from rota.engines.sqlite import files, rows, statements
 from rota.engines.sqlite.counters import Counters
 from rota.engines.sqlite.match import where
 from rota.engines.sqlite.statements import Row, run, run_many
@@ -56,7 +56,11 @@ def enqueue(db: apsw.Connection, counts: Counters, requests: Sequence[Request], 
     answers: list[list[Kept]] = []
     plain: list[Request] = []
     for request in requests:
-        if request.keys or any(job.unique_key is not None for job in request.jobs):
+        if (
+            request.keys
+            or request.upload is not None
+            or any(job.unique_key is not None for job in request.jobs)
+        ):
             answers += _insert_plain(db, counts, plain)
             plain = []
             answers.append(_insert_careful(db, counts, request, now))
@@ -99,12 +103,15 @@ def _count_and_tag(
 
 
 def _insert_careful(db: apsw.Connection, counts: Counters, request: Request, now: int) -> list[Kept]:
-    """A request with idempotency or unique keys, job by job."""
+    """A request with idempotency or unique keys or an upload, job by job."""
     known, twins, clashes = _known(db, request, now)
     if clashes:
         return [
             Kept(job.id, None, "mismatch" if i in clashes else None) for i, job in enumerate(request.jobs)
         ]
+    upload = None if request.upload is None else files.whole(db, request.upload)
+    if request.upload is not None and upload is None and not known:
+        return [Kept(job.id, None, "no_upload") for job in request.jobs]
     kept: list[Kept] = []
     for i, job in enumerate(request.jobs):
         if i in known or i in twins:
@@ -120,6 +127,8 @@ def _insert_careful(db: apsw.Connection, counts: Counters, request: Request, now
         if seqs:
             run(db, _ENQUEUE["body"], (seqs[job.id], *rows.body(job)))
             _count_and_tag(db, counts, (job,), seqs)
+            if request.upload is not None and upload is not None:
+                files.give(db, upload, job.id, "upload", None, request.upload)
         kept.append(Kept(job.id, job.state if seqs else _state(db, job.id)))
     for key in request.keys:
         if key.start not in known and key.start not in twins:
@@ -326,6 +335,7 @@ def delete(db: apsw.Connection, counts: Counters, match: Match, limit: int) -> l
     chosen = _chosen(db, _DELETE["chosen"], match, limit)
     if not chosen:
         return []
+    run(db, _DELETE["files"], (_encode([row[1] for row in chosen]).decode(),))
     seqs = (_encode([row[0] for row in chosen]).decode(),)
     for table in ("tags", "logs", "attempts", "results", "bodies", "jobs"):
         run(db, _DELETE[table], seqs)

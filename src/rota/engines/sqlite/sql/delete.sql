@@ -20,3 +20,6 @@ DELETE FROM logs WHERE seq IN (SELECT value FROM json_each(?));
 
 -- tags
 DELETE FROM tags WHERE (tag, seq) IN (SELECT t.tag, t.seq FROM json_each(?) AS v CROSS JOIN tags AS t ON t.seq = v.value);
+
+-- files
+UPDATE files SET job = NULL, dropped = 1 WHERE job IN (SELECT value FROM json_each(?));
