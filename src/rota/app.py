@@ -165,6 +165,8 @@ def _rules(settings: Settings) -> Rules:
 def _limits(settings: Settings) -> Limits:
     return Limits(
         payload_bytes=settings.payload_limit,
+        upload_bytes=settings.upload_limit,
+        artifact_bytes=settings.artifact_limit,
         max_attempts=settings.max_attempts,
         retention=seconds(settings.retention),
     )

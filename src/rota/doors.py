@@ -6,6 +6,7 @@ import logging
 import resource
 import socket
 from collections.abc import Iterator, Sequence
+from typing import BinaryIO
 
 from starlette.types import ASGIApp
 
@@ -13,7 +14,9 @@ from rota.config import Settings
 from rota.config.fronts import NAMES
 from rota.config.kinds import split_address
 from rota.core.service import Service
-from rota.model.errors import BadConfig
+from rota.model.errors import BadConfig, BadInput
+from rota.programs.archive_index import read_index
+from rota.programs.archive_rules import ArchiveLimits, BadArchive
 from rota.sdk import trace
 from rota.web import api, front
 from rota.web.access import AccessLog
@@ -61,7 +64,7 @@ def applications(service: Service, settings: Settings, served: Sequence[Front]) 
     elsewhere = {name for _, names in settings.listeners for name in names}
     here = [fronts[name] for name in NAMES if name in fronts and name not in elsewhere]
     most = settings.body_limit
-    found: list[ASGIApp] = [api.build(service, _main_gate(settings, here), most, here)]
+    found: list[ASGIApp] = [api.build(service, _main_gate(settings, here), most, here, _entries)]
     for _, names in settings.listeners:
         there = [fronts[name] for name in NAMES if name in fronts and name in names]
         found.append(api.build_fronts(service, _gate(settings, there), most, there))
@@ -102,6 +105,15 @@ def fronts(service: Service, settings: Settings) -> Iterator[Front]:
         yield jobsapi.build(service, old.jobsapi.queue, most)
     if old.pqexec.enabled:
         yield pqexec.build(service, old.pqexec.queue, old.pqexec.surface, most)
+
+
+def _entries(source: BinaryIO) -> int:
+    """How many entries an archive has whose directory is sound; its content shows when it is unpacked."""
+    try:
+        return len(read_index(source, ArchiveLimits()))
+    except BadArchive as error:
+        told = f"{error.detail[:1].upper()}{error.detail[1:]}."
+        raise BadInput(told, code=error.code, status=error.status, entry=error.entry) from None
 
 
 def _main_gate(settings: Settings, fronts: Sequence[Front]) -> Gate:

@@ -95,6 +95,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_limit: Annotated[int, kinds.Size(1 * KiB, 1 * GiB)] = 16 * MiB
     payload_limit: Annotated[int, kinds.Size(1, 256 * MiB)] = 1 * MiB
     result_limit: Annotated[int, kinds.Size(1, 256 * MiB)] = 1 * MiB
+    upload_limit: Annotated[int, kinds.Size(1 * KiB, 16 * GiB)] = 64 * MiB
+    artifact_limit: Annotated[int, kinds.Size(1 * KiB, 16 * GiB)] = 64 * MiB
     log_lines: Annotated[int, kinds.Whole(0, 1_000_000)] = 1000
     max_attempts: Annotated[int, kinds.Whole(1, 1000)] = DEFAULT_MAX_ATTEMPTS
     retention: Annotated[float, kinds.Duration(0, 3650 * DAY)] = DEFAULT_RETENTION / SECOND

@@ -21,14 +21,17 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from rota.core.spool import Spool, in_thread, open_spool, too_large
 from rota.engines.base import Engine
-from rota.model.errors import BadInput, NotFound, RotaError, StaleLease, StoreError
+from rota.model.errors import BadInput, NotFound, RotaError, StaleLease, StoreError, Unavailable
 from rota.model.file import Attachment, File, Kind, Part
 from rota.model.job import Job, State
 from rota.model.spec import JobSpec, Limits, new_id
 
 log = logging.getLogger("rota.files")
 
+SPOOLS = 64
+"""Files that may come in at a time: each takes an open file, and room in the system's temporary folder."""
 PART = 256 * 1024
 """Bytes in a part: one transaction, which everybody else waits for."""
 SWEPT = 8
@@ -41,7 +44,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Files:
-    """All files of one store. What a ``source`` is: anything that reads bytes and can seek, from its beginning."""
+    """All files of one store. A ``source`` is anything that reads bytes, from its beginning, and can seek."""
 
     def __init__(self, engine: Engine, limits: Limits) -> None:
         self._engine = engine
@@ -50,11 +53,28 @@ class Files:
         self._writing: set[str] = set()
         self._seen: dict[str, tuple[int, float]] = {}
         self._later: set[asyncio.Task[None]] = set()
+        self._spools = 0
+
+    @contextlib.asynccontextmanager
+    async def spooling(self, kind: Kind) -> AsyncIterator[Spool]:
+        """A place for a file of this kind while it comes in; gone with the block, or with the process. Raises
+        Unavailable when there are :data:`SPOOLS` already, and StoreError.
+        """
+        most = self._limits.upload_bytes if kind == "upload" else self._limits.artifact_bytes
+        if self._spools >= SPOOLS:
+            told = f"{SPOOLS} files are coming in already; try again in a moment."
+            raise Unavailable(told, code="too_many_uploads")
+        self._spools += 1
+        try:
+            async with open_spool(kind, most) as spool:
+                yield spool
+        finally:
+            self._spools -= 1
 
     @contextlib.asynccontextmanager
     async def storing(self, source: BinaryIO) -> AsyncIterator[File]:
-        """A file with the bytes of ``source``, to be given to a job within the block. Otherwise it goes again.
-        Raises StoreError.
+        """A file with the bytes of ``source``, to be given to a job within the block. Otherwise it goes
+        again. Raises StoreError.
         """
         id = new_id()
         self._writing.add(id)
@@ -62,7 +82,7 @@ class Files:
             yield await self._store(id, source)
         finally:
             self._writing.discard(id)
-            # Changes nothing where the file has become a job's, which nobody knows for sure who was cancelled.
+            # Changes nothing where the file has become a job's, which who was cancelled cannot know.
             self._soon(self._drop(id))
 
     async def keep_artifact(self, job: str, lease: int, worker: str, source: BinaryIO) -> File:
@@ -70,7 +90,7 @@ class Files:
         StaleLease (nothing is changed), NotFound, BadInput (too large) and StoreError.
         """
         await self.check_held(job, lease, worker)
-        size = await asyncio.to_thread(source.seek, 0, 2)
+        size = await in_thread(source.seek, 0, 2)
         if size > self._limits.artifact_bytes:
             raise too_large("artifact", self._limits.artifact_bytes)
         async with self.storing(source) as file:
@@ -81,7 +101,7 @@ class Files:
         return file
 
     async def check_held(self, job: str, lease: int, worker: str) -> None:
-        """StaleLease unless this worker runs the job under just this lease; NotFound where there is no job."""
+        """StaleLease unless this worker runs the job under just this lease; NotFound: there is no job."""
         now = await self._job(job)
         if now.state is not State.RUNNING or now.lease != lease or now.worker != worker:
             raise StaleLease(
@@ -108,8 +128,8 @@ class Files:
             yield piece
 
     async def sweep(self, breath: float = 0.01) -> None:
-        """Remove, in small steps, what belongs to no job: files of jobs that are gone, and those that somebody
-        began, here or in another server, and did not go on with.
+        """Remove, in small steps, what belongs to no job: files of jobs that are gone, and those that
+        somebody began, here or in another server, and did not go on with.
         """
         # By what is seen here and by the steady clock: the wall clocks of servers differ and are set.
         now = asyncio.get_running_loop().time()
@@ -122,7 +142,9 @@ class Files:
         if quiet:
             dropped = await self._engine.drop_files(quiet)
             log.info("files that nobody went on with", extra={"files": len(dropped)})
-        while await self._engine.sweep_files(SWEPT) == SWEPT:
+        swept = SWEPT
+        while swept == SWEPT:
+            swept = await self._engine.sweep_files(SWEPT)
             await asyncio.sleep(breath)
 
     async def _store(self, id: str, source: BinaryIO) -> File:
@@ -134,9 +156,9 @@ class Files:
             return piece
 
         size = n = 0
-        await asyncio.to_thread(source.seek, 0)
+        await in_thread(source.seek, 0)
         try:
-            while (piece := await asyncio.to_thread(read)) or n == 0:
+            while (piece := await in_thread(read)) or n == 0:
                 # However many files come in at once, no transaction has more than one part.
                 async with self._turn:
                     [kept] = await self._engine.put_parts([Part(id, n, piece)])
@@ -174,7 +196,7 @@ class Files:
 
 
 def described(spec: JobSpec, file: File, entries: int) -> JobSpec:
-    """The job that comes with a file: its payload says so in ``upload``. BadInput unless there is room for that."""
+    """The job that comes with a file: its payload says so in ``upload``. BadInput: it cannot."""
     if spec.payload_base64 is not None:
         told = (
             "The body is the upload; a payload that goes with it is JSON: give payload, not payload_base64."
@@ -192,12 +214,6 @@ def described(spec: JobSpec, file: File, entries: int) -> JobSpec:
     about = {"bytes": file.bytes, "sha256": file.sha256, "entries": entries}
     whole = _encode({**payload, "upload": about})
     return msgspec.structs.replace(spec, payload=msgspec.Raw(whole))
-
-
-def too_large(what: Kind, most: int) -> BadInput:
-    """The refusal of a file of more than ``most`` bytes."""
-    told = f"The {what} is too large; this server takes at most {most} bytes ({what}_limit)."
-    return BadInput(told, code=f"{what}_too_large", status=413)
 
 
 def _lost() -> StoreError:

@@ -52,9 +52,9 @@ class Engine(Protocol):
         another is answered with the holder (``why='unique'``). An id that is there already is left alone.
         Keys are kept for 24 hours.
 
-        A request with an ``upload`` has one job, which gets that file, if it is new. When the file is not there
-        with all its bytes, or not loose (see :meth:`put_parts`), nothing is stored (``why='no_upload'``,
-        ``state=None``).
+        A request with an ``upload`` has one job, which gets that file, if it is new. When the file is not
+        there with all its bytes, or not loose (see :meth:`put_parts`), nothing is stored
+        (``why='no_upload'``, ``state=None``).
         """
         ...
 
@@ -126,15 +126,15 @@ class Engine(Protocol):
         """Write parts of files, in any order, each file beginning with its part 0; a part that is there is
         replaced. False: the file has not begun, is a job's, or was dropped, and nothing was written of it.
 
-        A file is *loose* until an enqueue or :meth:`attach` gives it to a job, or it is dropped. Where only one
-        server can have the store open, opening it drops all loose files.
+        A file is *loose* until an enqueue or :meth:`attach` gives it to a job, or it is dropped. Where only
+        one server can have the store open, opening it drops all loose files.
         """
         ...
 
     def attach(self, attachments: Sequence[Attachment]) -> Awaitable[list[bool]]:
-        """Loose files become artifacts of the jobs that run, in the hands of just that worker, under just that
-        lease; an artifact that a job has is dropped. False, and nothing changes: the job does not run so, or
-        the file is not there with all its bytes.
+        """Loose files become artifacts of the jobs that run, in the hands of just that worker, under just
+        that lease; an artifact that a job has is dropped. False, and nothing changes: the job does not run
+        so, or the file is not there with all its bytes.
         """
         ...
 
@@ -143,8 +143,8 @@ class Engine(Protocol):
         ...
 
     def sweep_files(self, limit: int) -> Awaitable[int]:
-        """Remove up to ``limit`` parts of dropped files, and those files that have none left; answers how many
-        parts. Fewer than ``limit``: nothing is left to do.
+        """Remove up to ``limit`` parts of dropped files, and those files that have none left; answers how
+        many parts. Fewer than ``limit``: nothing is left to do.
         """
         ...
 
@@ -174,13 +174,15 @@ class Engine(Protocol):
         ...
 
     async def files(self, jobs: Sequence[str], kind: Kind) -> dict[str, File]:
-        """The file of this kind of each of the jobs that has one. An artifact is shown until the job is claimed
-        again, under a newer lease than that of the artifact.
+        """The file of this kind of each of the jobs that has one. An artifact is shown until the job is
+        claimed again, under a newer lease than that of the artifact.
         """
         ...
 
     async def read_parts(self, asked: Sequence[tuple[str, int]]) -> list[bytes | None]:
-        """Parts by file id and number, None for those that are not there; dropped files may still have some."""
+        """Parts by file id and number, None for those that are not there. Dropped files may still have
+        some.
+        """
         ...
 
     async def loose_files(self) -> list[Loose]:

@@ -1,4 +1,4 @@
-"""The two files that a job may have: its ``upload``, which came with it, and its ``artifact``, which its handler left.
+"""The two files that a job may have: the ``upload`` that came with it, and the ``artifact`` that it left.
 
 Stores keep them in parts, so that no transaction is long, whatever their size.
 """

@@ -13,7 +13,21 @@ from starlette.routing import Route as StarletteRoute
 
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
-from rota.web import bulk, docs, events, explain, failures, front, jobs, queues, stats, status, wire, workers
+from rota.web import (
+    bulk,
+    docs,
+    events,
+    explain,
+    failures,
+    files,
+    front,
+    jobs,
+    queues,
+    stats,
+    status,
+    wire,
+    workers,
+)
 from rota.web.answers import PROBLEM, fault, problem
 from rota.web.asgi import Ring
 from rota.web.auth import PROBES, Gate
@@ -22,6 +36,7 @@ from rota.web.hot import HotApi
 from rota.web.live import WorkerSocket
 from rota.web.route import Route
 from rota.web.takes import Handler
+from rota.web.uploads import Index, no_archives
 
 SOCKET_PATH = "/v1/worker"
 LIVE_PATH = "/v1/live"
@@ -36,6 +51,9 @@ ROUTES = (
     Route("DELETE", "/v1/jobs/{id}", "remove a job that does not run", jobs.delete),
     Route("GET", "/v1/jobs/{id}/result", "the bare result", jobs.get_result),
     Route("GET", "/v1/jobs/{id}/logs", "log lines", jobs.get_logs),
+    Route("GET", "/v1/jobs/{id}/upload", "the archive that came with it", files.get_upload),
+    Route("GET", "/v1/jobs/{id}/artifact", "the archive that it left", files.get_artifact),
+    Route("PUT", "/v1/jobs/{id}/artifact", "keep what a running job leaves", files.put_artifact),
     Route("GET", "/v1/jobs/{id}/explain", "why it does not run, and when it will", explain.get_explanation),
     Route("POST", "/v1/jobs/{id}/cancel", "cancel, or ask a running job to stop", jobs.cancel),
     Route("POST", "/v1/jobs/{id}/retry", "bring an ended job back", jobs.retry),
@@ -64,10 +82,11 @@ ROUTES = (
 )
 
 
-def build(service: Service, gate: Gate, max_body: int, fronts: Sequence[Front] = ()) -> Ring:
-    """The ASGI application: this interface, and older ones beside it."""
-
-    hot = HotApi(service)
+def build(
+    service: Service, gate: Gate, max_body: int, fronts: Sequence[Front] = (), index: Index = no_archives
+) -> Ring:
+    """The ASGI application: this interface, and older ones beside it. ``index`` looks at archives."""
+    hot = HotApi(service, index)
     routes: list[BaseRoute] = [
         StarletteRoute(path, _wrong_method, methods=methods) for path, methods in _shadowed()
     ]

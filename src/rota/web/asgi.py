@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
 from rota.web import target, wire
 from rota.web.auth import Gate
+from rota.web.incoming import refuse_early
 from rota.web.whole import Answer, Headers, Peer, Quick
 
 log = logging.getLogger("rota.web")
@@ -37,7 +38,9 @@ class Call:
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]
         # Of a header that is there twice the first one counts.
         self._first = dict(reversed(self._headers))
-        self._receive = receive
+        self.receive = receive
+        self.unread = True
+        """Some of the body may still be coming."""
         self._max_body = max_body
 
     def header(self, name: bytes) -> str | None:
@@ -51,7 +54,9 @@ class Call:
     async def json(self) -> bytes:
         """The body, which must be declared as JSON."""
         self.check_type()
-        return await read(self._receive, self._max_body, self.header(b"content-length"))
+        body = await read(self.receive, self._max_body, self.header(b"content-length"))
+        self.unread = False
+        return body
 
     def check_type(self) -> None:
         """BadInput unless the body is declared as JSON."""
@@ -74,7 +79,7 @@ class Call:
 
     async def gone(self) -> None:
         """Returns when the client has gone away."""
-        while (await self._receive())["type"] != "http.disconnect":
+        while (await self.receive())["type"] != "http.disconnect":
             pass
 
 
@@ -117,6 +122,7 @@ class Ring:
         self._hot = hot
         self._gate = gate
         self._max_body = max_body
+        self._others: set[asyncio.Future[Any]] = set()
         self.whole: dict[bytes, Quick] = {
             path.encode(): partial(self._whole, path, start) for path, start in (whole or {}).items()
         }
@@ -124,6 +130,7 @@ class Ring:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
+            call = None
             try:
                 self._gate.check(scope)
                 target.check(scope.get("raw_path") or b"", scope["query_string"])
@@ -131,11 +138,15 @@ class Ring:
                 if hot is None:
                     await self._through(scope, receive, send)
                     return
-                status, body = await hot(Call(scope, receive, self._max_body))
+                call = Call(scope, receive, self._max_body)
+                status, body = await hot(call)
                 await respond(send, status, body)
             except RotaError as error:
                 theirs = self._refusals(scope["path"])
-                if theirs is None:
+                if call is not None and call.unread and error.status == 413:
+                    headers = list(_problem_headers(error))
+                    await refuse_early(receive, send, 413, headers, wire.problem(error))
+                elif theirs is None:
                     await refuse(send, error)
                 else:
                     await theirs(error)(scope, receive, send)
@@ -175,14 +186,20 @@ class Ring:
         }
         try:
             self._gate.check(scope)
-            if len(body) > self._max_body:
-                raise _too_large(self._max_body)
             call = Call(scope, _nothing, self._max_body)
             call.check_type()
+            if len(body) > self._max_body:
+                raise _too_large(self._max_body)
             future, made = start(call, body)
         except Exception as error:
-            self._tell(scope, error, answer)
-            return
+            if getattr(error, "code", None) != "unsupported_media_type":
+                self._tell(scope, error, answer)
+                return
+            # Not JSON: there may be who takes it all the same.
+            call = Call(scope, _whole_body(body), self._max_body)
+            future, made = asyncio.ensure_future(self._hot["POST", path](call)), lambda told: told
+            self._others.add(future)
+            future.add_done_callback(self._others.discard)
 
         def done(future: asyncio.Future[Any]) -> None:
             try:
@@ -212,6 +229,13 @@ class Ring:
 
 async def _nothing() -> Message:
     return {"type": "http.disconnect"}
+
+
+def _whole_body(body: bytes) -> Receive:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive
 
 
 async def respond(send: Send, status: int, body: bytes, headers: tuple[Any, ...] = (_JSON,)) -> None:

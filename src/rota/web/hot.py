@@ -15,12 +15,14 @@ from rota.core.reports import check_id
 from rota.core.service import Service
 from rota.model import protocol
 from rota.model.errors import BadInput, StaleLease
-from rota.model.job import ENDED, Kept, Request
+from rota.model.job import ENDED, Job, Kept, Request
 from rota.model.spec import request
 from rota.web import reports, strict, wire
 from rota.web.asgi import Call, Hot, Start
+from rota.web.incoming import is_zip
 from rota.web.parameters import NOTHING, WAIT, Query
 from rota.web.trace import traced
+from rota.web.uploads import Index, Uploads
 
 _fetch = msgspec.json.Decoder(protocol.Fetch)
 _finish = msgspec.json.Decoder(protocol.FinishBody)
@@ -34,8 +36,9 @@ QUERIES = {"/v1/jobs": ENQUEUE, "/v1/fetch": NOTHING, "/v1/finish": NOTHING, "/v
 class HotApi:
     """Bound to one service."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, index: Index) -> None:
         self._service = service
+        self._uploads = Uploads(service, index)
         self.routes: dict[tuple[str, str], Hot] = {
             ("POST", "/v1/jobs"): self.enqueue,
             ("POST", "/v1/fetch"): self.fetch,
@@ -46,9 +49,14 @@ class HotApi:
 
     async def enqueue(self, call: Call) -> tuple[int, bytes]:
         """Store one job, or up to 10,000 as ``{"jobs": [...]}``: all or none. ``?wait=`` holds the answer
-        (one job).
+        (one job). With a zip archive as body: the one job that it comes with.
         """
         wait = ENQUEUE.read(call.query)["wait"] if call.query else None
+        if is_zip(call.header(b"content-type")):
+            asked, kept = await self._uploads.enqueue(call)
+            if wait is None:
+                return _stored(asked, False, [kept])
+            return self._waited(asked, kept, await self._service.wait(kept.id, wait))
         asked, many = self._asked(call, await call.json())
         if wait is None:
             return _stored(asked, many, await self._service.enqueue(asked))
@@ -56,7 +64,7 @@ class HotApi:
             raise BadInput(
                 "wait goes with one job, not with a list.", code="conflicting_fields", field="wait"
             )
-        return await self._and_wait(asked, wait)
+        return self._waited(asked, *await self._service.enqueue_and_wait(asked, wait))
 
     def start_enqueue(
         self, call: Call, body: bytes
@@ -124,8 +132,7 @@ class HotApi:
             asked = traced(asked, call)
         return asked, many
 
-    async def _and_wait(self, asked: Request, wait: float) -> tuple[int, bytes]:
-        kept, job = await self._service.enqueue_and_wait(asked, wait)
+    def _waited(self, asked: Request, kept: Kept, job: Job | None) -> tuple[int, bytes]:
         if job is None:
             return 200, wire.encode(wire.kept(kept, asked.jobs[0]))
         shape = wire.job(job, self._service.waits_for(job))

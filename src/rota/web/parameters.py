@@ -42,6 +42,7 @@ class Parameter(NamedTuple):
     repeated: bool = False
     """It may be given many times; the value is a list."""
     example: str | None = None
+    required: bool = False
 
 
 class Text(NamedTuple):
@@ -186,6 +187,7 @@ class Query:
     def __init__(self, *parameters: Parameter) -> None:
         self.parameters = parameters
         self._known = {one.name: one for one in parameters}
+        self._required = [one for one in parameters if one.required]
         self._defaults = {one.name: [] if one.repeated else one.default for one in parameters}
 
     def read(self, query: bytes) -> Asked:
@@ -207,6 +209,13 @@ class Query:
                 raise BadInput(f"{name} is given twice.", code="duplicate_parameter", field=name)
             seen.add(name)
             asked[name] = known.kind.read(name, text)
+        for one in self._required:
+            if one.name not in seen:
+                raise BadInput(
+                    f"The parameter {one.name} is missing: {one.told}.",
+                    code="missing_parameter",
+                    field=one.name,
+                )
         return asked
 
 

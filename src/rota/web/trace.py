@@ -21,7 +21,7 @@ def traced(asked: Request, call: Call) -> Request:
         return asked
     if len(asked.jobs) > 1:
         carried = trace.as_many(carried)
-    return Request(tuple(_with(job, carried) for job in asked.jobs), asked.keys)
+    return Request(tuple(_with(job, carried) for job in asked.jobs), asked.keys, asked.upload)
 
 
 def _with(job: NewJob, carried: dict[str, str]) -> NewJob:

@@ -1,4 +1,4 @@
-"""Files of jobs: how the engine keeps them. Every function but the reading ones runs inside one transaction."""
+"""Files of jobs: how the engine keeps them. What writes runs inside one transaction."""
 
 from __future__ import annotations
 
