@@ -113,7 +113,8 @@ def _entries(source: BinaryIO) -> int:
         return len(read_index(source, ArchiveLimits()))
     except BadArchive as error:
         told = f"{error.detail[:1].upper()}{error.detail[1:]}."
-        raise BadInput(told, code=error.code, status=error.status, entry=error.entry) from None
+        about = {} if error.entry is None else {"entry": error.entry}
+        raise BadInput(told, code=error.code, status=error.status, **about) from None
 
 
 def _main_gate(settings: Settings, fronts: Sequence[Front]) -> Gate:

@@ -13,7 +13,8 @@ from rota.engines.base import Engine
 from rota.engines.care import Finding
 from rota.engines.open import open_engine, verify
 from rota.model.errors import BadInput, StoreError
-from rota.model.job import LogLine, State
+from rota.model.file import Attachment, File, Part
+from rota.model.job import LogLine, Request, State
 from tests.engines.kit import NOW, again, done, job, put, run
 
 STATEMENTS = {
@@ -31,19 +32,27 @@ STATEMENTS = {
     "running_without_lease": "UPDATE jobs SET lease_until = NULL WHERE state = 'running'",
     "wrong_end": "UPDATE jobs SET delete_at = NULL WHERE state = 'done'",
     "wrong_unique_key": "UPDATE jobs SET unique_held = 'other' WHERE unique_held IS NOT NULL",
+    "file_without_job": "UPDATE files SET job = 'gone' WHERE job IS NOT NULL",
+    "part_without_file": "INSERT INTO parts VALUES (99999, 0, x'00')",
+    "wrong_file": "DELETE FROM parts WHERE n = 1",
 }
 """How each fault is made."""
 
 
 async def fill(engine: Engine) -> None:
     """A job in every state, with everything that belongs to jobs."""
-    await put(engine, job(type="first"), job(delay=5), job(tags=("a", "b"), unique_key="k", type="tagged"))
+    await put(engine, job(type="first"), job(tags=("a", "b"), unique_key="k", type="tagged"))
     ended = await run(engine, job(type="ends"))
     await engine.finish([done(ended, b"1")], NOW)
     failed = await run(engine, job(type="fails"))
     await engine.finish([again(failed)], NOW)
-    await run(engine, job(type="runs"))
+    runs = await run(engine, job(type="runs"))
     await engine.log([LogLine(ended.id, NOW, "info", "x")], 10)
+    files = [[Part(id, n, b"123") for n in range(2)] for id in ("came", "left", "loose")]
+    await engine.put_parts([part for parts in files for part in parts])
+    [[_]] = await engine.enqueue([Request((job(delay=5),), (), File("came", 6, "0"))], NOW)
+    [held] = await engine.attach([Attachment(runs.id, runs.lease, "w1", File("left", 6, "0"))])
+    assert held
 
 
 def change(store: str, statement: str) -> None:

@@ -34,6 +34,9 @@ FAULTS: Mapping[str, str] = {
     "running_without_lease": "jobs run without a lease, a worker or an attempt",
     "wrong_end": "jobs have ended without a time of their end, or have one without having ended",
     "wrong_unique_key": "jobs hold a unique key that is not theirs",
+    "file_without_job": "files belong to a job that is not there",
+    "part_without_file": "files are not there, but parts of them are",
+    "wrong_file": "files of jobs have not the bytes that they should have",
 }
 """What is looked for, in the order in which it is told: the names of the statements."""
 

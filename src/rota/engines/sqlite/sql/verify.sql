@@ -57,3 +57,15 @@ DELETE FROM counts;
 
 -- recount
 INSERT INTO counts (queue, type, state, jobs) SELECT queue, type, state, count(*) FROM jobs GROUP BY queue, type, state;
+
+-- file_without_job
+SELECT 'file ' || id FROM files WHERE job IS NOT NULL AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.id = files.job);
+
+-- part_without_file
+SELECT DISTINCT 'file number ' || file FROM parts WHERE NOT EXISTS (SELECT 1 FROM files WHERE files.n = parts.file);
+
+-- wrong_file
+SELECT 'file ' || id FROM files
+WHERE job IS NOT NULL
+  AND (kind IS NULL OR kind NOT IN ('upload', 'artifact') OR (kind = 'artifact') <> (lease IS NOT NULL) OR dropped
+       OR sha256 IS NULL OR bytes IS NOT (SELECT sum(length(p.data)) FROM parts AS p WHERE p.file = files.n));
