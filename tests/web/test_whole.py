@@ -16,9 +16,11 @@ from rota.core.service import Service
 from rota.model.job import Kept, Request
 from tests.web.bad.kit import head
 from tests.web.kit import PATIENCE, Answer, Site, problem, serving, until
+from tests.web.zips import zipped
 
 POST = "POST /v1/jobs HTTP/1.1"
 JSON = "Content-Type: application/json"
+ZIP = "Content-Type: application/zip"
 TOKEN = "Authorization: Bearer secret"
 BODY = b'{"type": "t", "payload": [1, 2]}'
 
@@ -64,12 +66,20 @@ CASES = [
     Asked("bad field", 422, body=b'{"type": "t", "priority": 1000}'),
     Asked("twice", 400, body=b'{"type": "t", "payload": {"a": 1, "a": 2}}'),
     Asked("another method", 405, start="PUT /v1/jobs HTTP/1.1"),
+    Asked("an archive", 201, (ZIP, TOKEN), zipped()),
+    Asked("an archive in chunks", 201, (ZIP, TOKEN), zipped(), coding="chunked"),
+    Asked("an archive without a token", 401, (ZIP,), zipped()),
+    Asked("no archive", 422, (ZIP, TOKEN), b"x"),
+    Asked("an archive with an odd job", 422, (ZIP, TOKEN, "Rota-Job: []"), zipped()),
+    Asked("an archive that is too long", 413, (ZIP, TOKEN), zipped(3000)),
 ]
 
 
 @pytest.fixture
 async def guarded(store: str) -> AsyncIterator[Site]:
-    async with serving(store, Settings(token=Secret("secret"), body_limit=2000, payload_limit=1000)) as site:
+    async with serving(
+        store, Settings(token=Secret("secret"), body_limit=2000, payload_limit=1000, upload_limit=1500)
+    ) as site:
         yield site
 
 

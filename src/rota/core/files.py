@@ -127,9 +127,9 @@ class Files:
             left, n = left - len(piece), n + 1
             yield piece
 
-    async def sweep(self, breath: float = 0.01) -> None:
+    async def sweep(self, quiet: float = QUIET, breath: float = 0.01) -> None:
         """Remove, in small steps, what belongs to no job: files of jobs that are gone, and those that
-        somebody began, here or in another server, and did not go on with.
+        somebody began, here or in another server, and did not go on with for ``quiet`` seconds.
         """
         # By what is seen here and by the steady clock: the wall clocks of servers differ and are set.
         now = asyncio.get_running_loop().time()
@@ -138,9 +138,9 @@ class Files:
             parts, since = self._seen.get(one.id, (-1, now))
             seen[one.id] = (one.parts, since if one.parts == parts else now)
         self._seen = seen
-        quiet = [id for id, (_, since) in seen.items() if now - since >= QUIET and id not in self._writing]
-        if quiet:
-            dropped = await self._engine.drop_files(quiet)
+        given_up = [id for id, (_, since) in seen.items() if now - since >= quiet and id not in self._writing]
+        if given_up:
+            dropped = await self._engine.drop_files(given_up)
             log.info("files that nobody went on with", extra={"files": len(dropped)})
         swept = SWEPT
         while swept == SWEPT:

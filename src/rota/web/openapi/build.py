@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,10 +15,11 @@ from rota.web import wire
 from rota.web.auth import PROBES
 from rota.web.bulk import LINES
 from rota.web.hot import QUERIES
+from rota.web.incoming import ZIP
 from rota.web.openapi import codes
 from rota.web.openapi.fields import meaning
 from rota.web.openapi.routes import SAID, TAGS
-from rota.web.openapi.saying import Answer, Example, Said
+from rota.web.openapi.saying import BINARY, JSON, Answer, Example, Said
 from rota.web.openapi.shapes import Problem
 from rota.web.parameters import NOTHING, Parameter, Query
 from rota.web.route import Route
@@ -113,26 +115,27 @@ class _Builder:
         parameters = [*self._path(route, said), *self._query(query), *self._headers(said)]
         if parameters:
             shape["parameters"] = parameters
-        if said.body:
-            shape["requestBody"] = {
-                "required": True,
-                "content": {
-                    "application/json": {
-                        "schema": self._any(said.body),
-                        "examples": {
-                            _slug(one): {"summary": one.name, "value": _wire(one.body)}
-                            for one in said.examples
-                            if one.body is not None and not one.query and not one.headers
-                        },
-                    }
-                },
-            }
+        if said.body or said.archive:
+            shape["requestBody"] = {"required": True, "content": self._bodies(said)}
         shape["responses"] = self._responses(route.path, said, query)
         # For pages and tests: whole requests, each with the status that answers it.
         shape["x-examples"] = [_example(one, said) for one in said.examples]
         if said.open:
             shape["security"] = []
         return shape
+
+    def _bodies(self, said: Said) -> Shape:
+        content: Shape = {}
+        if said.body:
+            examples = {
+                _slug(one): {"summary": one.name, "value": _wire(one.body)}
+                for one in said.examples
+                if one.body is not None and not one.query and not one.headers
+            }
+            content[JSON] = {"schema": self._any(said.body), "examples": examples}
+        if said.archive:
+            content[ZIP] = {"schema": {**BINARY, "description": said.archive}}
+        return content
 
     def _path(self, route: Route, said: Said) -> Iterable[Shape]:
         for name in re.findall(r"{(\w+)", route.path):
@@ -228,6 +231,8 @@ def refusals(said: Said, query: Query, *, probe: bool = False) -> dict[int, list
         asked = {one.kind.code(one.name) for one in query.parameters}
         if not all(one.repeated for one in query.parameters):
             asked.add("duplicate_parameter")
+        if any(one.required for one in query.parameters):
+            asked.add("missing_parameter")
         groups.append({name: codes.ASKED[name] for name in sorted(filter(None, asked))})
     for group in groups:
         for name, status in group.items():
@@ -258,6 +263,8 @@ def _parameter(one: Parameter) -> Shape:
     shape: Shape = {"name": one.name, "in": "query", "description": one.told}
     if one.repeated:
         schema = {"type": "array", "items": schema}
+    if one.required:
+        shape["required"] = True
     if schema["type"] == "array":
         shape |= {"style": "form", "explode": one.repeated}
     shape["schema"] = schema
@@ -278,6 +285,8 @@ def _example(one: Example, said: Said) -> Shape:
             shape[name] = dict(value)
     if one.body is not None:
         shape["body"] = _wire(one.body)
+    if one.archive is not None:
+        shape |= {"media": ZIP, "body_base64": base64.b64encode(one.archive).decode()}
     return shape
 
 

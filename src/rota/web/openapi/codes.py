@@ -41,6 +41,8 @@ PROBE: Codes = {"draining": 503, "store_unavailable": 503, "storage_full": 507}
 QUERY: Codes = {"unknown_parameter": 422}
 ASKED: Codes = {
     "duplicate_parameter": 422,
+    "missing_parameter": 422,
+    "invalid_lease": 422,
     "invalid_filter": 422,
     "invalid_queue": 422,
     "invalid_type": 422,
@@ -95,6 +97,26 @@ SPEC: Codes = {
     "invalid_idempotency_key": 422,
     "idempotency_mismatch": 409,
 }
+ARCHIVE_BODY: Codes = {
+    "truncated_body": 400,
+    "payload_too_large": 413,
+    "unsupported_media_type": 415,
+    "unsupported_encoding": 415,
+    "too_many_uploads": 503,
+}
+ARCHIVE: Codes = {
+    "archive_unreadable": 422,
+    "archive_bad_name": 422,
+    "archive_bad_kind": 422,
+    "archive_duplicate_name": 422,
+    "archive_encrypted": 422,
+    "archive_unsupported": 422,
+    "archive_damaged": 422,
+    "archive_overlap": 422,
+    "archive_too_many": 413,
+    "archive_too_large": 413,
+}
+"""What the index of an archive shows."""
 ID: Codes = {"invalid_worker": 422}
 WORKER: Codes = {"invalid_worker": 422, "invalid_queues": 422, "invalid_types": 422, "invalid_slots": 422}
 REPORT: Codes = {"stale_lease": 409}
@@ -129,7 +151,7 @@ TOLD: Mapping[int, str] = {
     409: "It does not fit the present state; nothing was changed.",
     413: "Larger than this server takes.",
     414: "The target of a request may have 8 KiB.",
-    415: "Send application/json, uncompressed.",
+    415: "Send application/json, or application/zip where that is taken, uncompressed.",
     421: "The server does not answer to this name.",
     422: "Something in the request is not allowed; nothing was stored.",
     426: "This is a WebSocket; send an upgrade.",

@@ -233,6 +233,10 @@ FIGURES = shapes.Figures(
     ],
 )
 
+ARCHIVE = b"PK\5\6" + bytes(18)
+"""Of nothing."""
+KEPT_FILE = shapes.KeptFile(len(ARCHIVE), "8739c76e681f900923b900c9df0ef75cf421d39cabb54650c4b9ad19b6a76d85")
+
 FETCH = protocol.Fetch(WORKER_ID, ("default",), slots=10, wait=0.0)
 FETCHED = Fetched([Work(ID, 1, "sleep", "default", 1, 10, raw({"ms": 100}))], 15.0, 5.0)
 FINISH = protocol.FinishBody(

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from rota.web.openapi.codes import Codes
 
 JSON = "application/json"
+BINARY = {"type": "string", "format": "binary"}
+"""The schema of bytes as they are."""
 
 
 class Answer(NamedTuple):
@@ -31,6 +33,8 @@ class Example(NamedTuple):
     body: Any = None
     query: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}
+    archive: bytes | None = None
+    """The body, in place of ``body``."""
 
 
 class Header(NamedTuple):
@@ -52,6 +56,8 @@ class Said(NamedTuple):
     codes: tuple[Codes, ...] = ()
     body: tuple[Any, ...] = ()
     """Types that the body may have."""
+    archive: str | None = None
+    """What a zip archive as body is, if there may be one."""
     headers: tuple[Header, ...] = ()
     told: str | None = None
     open: bool = False

@@ -330,6 +330,13 @@ class Finished(msgspec.Struct, frozen=True):
     answers: list[Answer]
 
 
+class KeptFile(msgspec.Struct, frozen=True):
+    """A file that was stored: how long it is, and the SHA-256 of all of it in hex."""
+
+    bytes: int
+    sha256: Annotated[str, says(pattern="^[0-9a-f]{64}$")]
+
+
 class Health(msgspec.Struct, frozen=True):
     """The probe is content."""
 

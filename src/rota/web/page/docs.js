@@ -101,10 +101,12 @@ function parts(path, method, operation, named) {
             one.required && " · required")))))));
   }
   if (operation.requestBody) {
-    const [[media, content]] = Object.entries(operation.requestBody.content);
-    found.push(element("h3", {}, "Body ", element("small", {}, media)), tree(content.schema, named));
-    found.push(...Object.values(content.examples ?? {}).map((one) =>
-      element("details", { class: "example" }, element("summary", {}, one.summary), block(pretty(one.value), one.summary))));
+    for (const [media, content] of Object.entries(operation.requestBody.content)) {
+      found.push(element("h3", {}, "Body ", element("small", {}, media)), tree(content.schema, named));
+      if (content.schema.description) found.push(element("p", {}, prose(content.schema.description)));
+      found.push(...Object.values(content.examples ?? {}).map((one) =>
+        element("details", { class: "example" }, element("summary", {}, one.summary), block(pretty(one.value), one.summary))));
+    }
   }
   found.push(element("h3", {}, "Answers"), ...Object.entries(operation.responses).map(([status, one]) => reply(status, one, named)));
   found.push(element("h3", {}, "Try it"), form(method.toUpperCase(), path, operation, token));

@@ -4,6 +4,7 @@ import { block, element, pretty } from "./dom.js";
 
 const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`;
 const MOST = 200_000;
+const JSON_MEDIA = "application/json";
 
 /** A request as a command. The token is never written into it. */
 export function curl(request, hasToken) {
@@ -11,7 +12,7 @@ export function curl(request, hasToken) {
   if (request.method !== "GET") parts.push("-X", request.method);
   if (hasToken) parts.push("-H", '"Authorization: Bearer $ROTA_TOKEN"');
   for (const [name, value] of Object.entries(request.headers)) parts.push("-H", quoted(`${name}: ${value}`));
-  if (request.body !== undefined) parts.push("--data-binary", quoted(request.body));
+  if (request.body !== undefined) parts.push("--data-binary", request.media === JSON_MEDIA ? quoted(request.body) : "@archive.zip");
   parts.push(quoted(location.origin + request.url));
   return parts.join(" ");
 }
@@ -37,6 +38,7 @@ export function form(method, path, operation, token) {
   };
   const inputs = (operation.parameters ?? []).map(field);
   const body = operation.requestBody && element("textarea", { rows: 10, spellcheck: "false", name: "body", "aria-label": "Body" });
+  let media = JSON_MEDIA;
   const answer = element("div", { class: "answer", role: "status" });
   const command = element("div", { class: "command" });
   const stop = element("button", { type: "button", class: "stop", hidden: true }, "Stop");
@@ -48,8 +50,8 @@ export function form(method, path, operation, token) {
       values[parameter.in][parameter.name] = many ? input.value.split(/\s+/) : input.value;
     }
     const headers = Object.fromEntries(Object.entries(values.header).filter(([, value]) => value !== ""));
-    if (body) headers["Content-Type"] = "application/json";
-    return { method, url: address(path, values), headers, body: body ? body.value : undefined };
+    if (body) headers["Content-Type"] = media;
+    return { method, url: address(path, values), headers, media, body: body ? body.value : undefined };
   };
   const show = () => command.replaceChildren(block(curl(read(), token() !== ""), "The request for curl"));
   const fill = (example) => {
@@ -57,7 +59,11 @@ export function form(method, path, operation, token) {
       const from = { path: example.path, query: example.query, header: example.headers }[parameter.in] ?? {};
       input.value = from[parameter.name] ?? "";
     }
-    if (body) body.value = pretty(example.body ?? {});
+    media = example.media ?? JSON_MEDIA;
+    if (body) {
+      body.value = example.body_base64 ?? pretty(example.body ?? {});
+      body.title = example.body_base64 === undefined ? "" : `${media}, in base64`;
+    }
     show();
   };
   const examples = operation["x-examples"] ?? [];
@@ -86,13 +92,18 @@ export function form(method, path, operation, token) {
   return made;
 }
 
+/** The body as it goes out: what is no JSON stands in the form in base64. */
+function sent({ body, media }) {
+  return body === undefined || media === JSON_MEDIA ? body : Uint8Array.from(atob(body), (one) => one.charCodeAt(0));
+}
+
 async function send(request, token, answer, cutter) {
   answer.replaceChildren(element("p", {}, "…"));
   const headers = new Headers(request.headers);
   if (token) headers.set("Authorization", `Bearer ${token}`);
   const since = performance.now();
   try {
-    const got = await fetch(request.url, { method: request.method, headers, body: request.body, signal: cutter.signal,
+    const got = await fetch(request.url, { method: request.method, headers, body: sent(request), signal: cutter.signal,
       credentials: "omit", cache: "no-store", redirect: "error" });
     const status = element("p", { class: got.ok ? "status good" : "status bad" },
       `${got.status} ${got.statusText}, ${Math.round(performance.now() - since)} ms`);
@@ -108,6 +119,11 @@ async function send(request, token, answer, cutter) {
 
 /** Shows an answer as it comes: a stream of events has no end. */
 async function read(got, text, cutter) {
+  const kind = got.headers.get("content-type") ?? "";
+  if (/zip/.test(kind)) {
+    text.textContent = `${(await got.blob()).size} bytes of ${kind}`;
+    return;
+  }
   const decoder = new TextDecoder();
   let whole = "";
   if (got.body) {
@@ -124,7 +140,7 @@ async function read(got, text, cutter) {
       }
     }
   }
-  if (/json/.test(got.headers.get("content-type") ?? "")) {
+  if (/json/.test(kind)) {
     try { text.textContent = pretty(JSON.parse(whole)); } catch { /* shown as it is */ }
   }
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rota.web.openapi.routes import events, jobs, many, protocol, queues, server
+from rota.web.openapi.routes import events, files, jobs, many, protocol, queues, server
 from rota.web.openapi.saying import Routes
 
 TAGS: Mapping[str, str] = {
     "Jobs": "Store jobs, look at them, act on them.",
+    "Files": "Archives that came with jobs, and that they left.",
     "Queues": "Lines of jobs.",
     "Workers": "Who is connected.",
     "Worker protocol": "What a worker itself asks; docs/protocol.md tells how the requests go together.",
@@ -18,6 +19,7 @@ TAGS: Mapping[str, str] = {
 
 SAID: Routes = {
     **jobs.SAID,
+    **files.SAID,
     **many.SAID,
     **queues.SAID,
     **protocol.SAID,

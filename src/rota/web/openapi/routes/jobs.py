@@ -16,9 +16,27 @@ KEY = Header(
     {"type": "string", "minLength": 1, "maxLength": 200},
     "order-4711",
 )
+JOB = Header(
+    "Rota-Job",
+    "The job that an archive comes with: what the body of a plain job would be, as JSON in ASCII, up to "
+    "8 KiB. Without a `type` it is `program_zip`.",
+    {"type": "string"},
+    '{"queue": "programs"}',
+)
 A_JOB = {"id": given.ID}
 WHOLE = Answer(200, "The job as it is now.", shapes.JobWhole, example=given.WHOLE)
-LINKS = ("get_job", "get_result", "get_logs", "explain", "cancel", "retry", "run_now", "delete")
+LINKS = (
+    "get_job",
+    "get_result",
+    "get_logs",
+    "get_upload",
+    "get_artifact",
+    "explain",
+    "cancel",
+    "retry",
+    "run_now",
+    "delete",
+)
 
 
 SAID: Routes = {
@@ -50,15 +68,20 @@ SAID: Routes = {
             Example("Bytes as payload", 201, given.BYTES),
             Example("Wait for the result", 202, given.ONE, {"wait": "0.01"}),
             Example("Safe to repeat", 201, given.ONE, headers={"Idempotency-Key": "order-4711"}),
+            Example(
+                "With an archive", 201, headers={"Rota-Job": '{"queue": "programs"}'}, archive=given.ARCHIVE
+            ),
         ),
-        (codes.BODY, codes.SPEC, codes.WRITE),
+        (codes.BODY, codes.SPEC, codes.ARCHIVE_BODY, codes.ARCHIVE, codes.WRITE),
         body=(JobSpec, wire.Many),
-        headers=(KEY,),
+        archive="A zip archive, which becomes the upload of one job.",
+        headers=(KEY, JOB),
         told='Store one job, or up to 10,000 as `{"jobs": [...]}`, all or none. An answer of 2xx means '
         "that they "
         "are on stable storage. With `wait` (one job) the answer is the job once it has ended, or as it "
         "is when "
-        "the time is up.",
+        "the time is up. A zip archive as body becomes the upload of one job, which the header `Rota-Job` "
+        "describes; its payload gets a member `upload` with `bytes`, `sha256` and `entries`.",
     ),
     ("GET", "/v1/jobs/{id}"): Said(
         "get_job",
