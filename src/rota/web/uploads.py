@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -45,6 +46,8 @@ class Uploads:
     def __init__(self, service: Service, index: Index) -> None:
         self._service = service
         self._index = index
+        # A directory is work for the interpreter: threads that look at many would leave the loop no room.
+        self._looking = asyncio.Lock()
 
     async def enqueue(self, call: Call) -> tuple[Request, Kept]:
         """Store the job once all of its upload is stored. Whatever else happens leaves nothing behind."""
@@ -56,7 +59,8 @@ class Uploads:
         async with files.spooling("upload") as spool:
             await receive_into(spool, call.receive, call.header(b"content-length"))
             call.unread = False
-            entries = await in_thread(self._index, spool.file)
+            async with self._looking:
+                entries = await in_thread(self._index, spool.file)
             async with files.storing(spool.file) as file:
                 asked = self._request(spec, text, file, entries, call)
                 [kept] = await self._service.enqueue(asked)

@@ -18,6 +18,9 @@ _SWEEP = statements.load("sweep_files")
 _FILES = statements.load("files")
 _READ = statements.load("read_parts")
 _LOOSE = statements.load("loose_files")
+
+RELEASE = 16
+"""Parts after which what the cache holds of them is given back."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -28,6 +31,9 @@ def put_parts(db: apsw.Connection, parts: Sequence[Part]) -> list[bool]:
             run(db, _PUT["begin"], (part.file,))
         got = run(db, _PUT["loose"], (part.file,))
         if got:
+            if part.n % RELEASE == RELEASE - 1:
+                # Parts would fill the cache, and nobody reads them there again.
+                db.release_memory()
             run(db, _PUT["part"], (got[0][0], part.n, part.data))
         answers.append(bool(got))
     return answers
