@@ -122,6 +122,24 @@ async def test_a_request_is_tried(browser: Browser, site: Site) -> None:
         await expect(card.locator(".answer > pre")).to_contain_text(jobs[0]["id"])
 
 
+async def test_an_archive_is_tried(browser: Browser, site: Site) -> None:
+    async with opened(browser, site, "/docs#enqueue") as watched:
+        card = watched.page.locator("#enqueue")
+        await card.locator("select").select_option(label="With an archive")
+        await expect(card.locator(".command pre")).to_have_text(
+            """curl -X POST -H 'Rota-Job: {"queue": "programs"}' -H 'Content-Type: application/zip' """
+            f"--data-binary @archive.zip '{site.url}/v1/jobs'"
+        )
+        await card.locator(".send").click()
+        await expect(card.locator(".answer > pre")).to_contain_text('"type": "program_zip"')
+        [job] = (await site.get("/v1/jobs"))["jobs"]
+        await watched.page.goto(site.url + "/docs#get_upload")
+        card = watched.page.locator("#get_upload")
+        await card.locator("input[name=id]").fill(job["id"])
+        await card.locator(".send").click()
+        await expect(card.locator(".answer > pre")).to_have_text("22 bytes of application/zip")
+
+
 async def test_a_stream_is_shown_as_it_comes_and_can_be_stopped(browser: Browser, site: Site) -> None:
     async with opened(browser, site, "/docs#events") as watched:
         card = watched.page.locator("#events")
@@ -181,7 +199,7 @@ async def test_search_and_keys(browser: Browser, site: Site) -> None:
         page = watched.page
         await expect(page.locator("html")).to_have_attribute("data-ready", str(len(OPERATIONS)))
         await page.keyboard.press("/")
-        await page.keyboard.type("stale_lease")
+        await page.keyboard.type("stale_lease outcome")
         await expect(page.locator(".operation:visible")).to_have_count(1)
         await expect(page.locator("nav a:visible")).to_have_count(1)
         await page.keyboard.press("Control+A")

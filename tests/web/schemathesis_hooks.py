@@ -1,12 +1,19 @@
-"""Loaded by Schemathesis: no answer may be held for longer than a moment."""
+"""Loaded by Schemathesis: what an archive is, and that no answer may be held for longer than a moment."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import schemathesis
+from hypothesis import strategies
+
+from tests.web.zips import zipped
 
 LONGEST = 0.02
+
+schemathesis.openapi.media_type(
+    "application/zip", strategies.sampled_from([zipped(), zipped(300_000), b"PK\5\6" + bytes(18)])
+)
 
 
 @schemathesis.hook

@@ -6,6 +6,7 @@ should be refused.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ ENDLESS = "/v1/events"
 @pytest.mark.timeout(400)
 def test_every_answer_is_as_described(tmp_path: Path) -> None:
     operations = sum(len(item) for item in DESCRIPTION.document["paths"].values())
+    path = os.pathsep.join([str(HERE.parents[1]), environment()["PYTHONPATH"]])
     with running_server(tmp_path, env={"ROTA_TOKEN": TOKEN}) as server:
         run = subprocess.run(
             [
@@ -36,7 +38,7 @@ def test_every_answer_is_as_described(tmp_path: Path) -> None:
                 "--no-color",
             ],
             cwd=tmp_path,
-            env=environment({"SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py")}),
+            env=environment({"SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py"), "PYTHONPATH": path}),
             capture_output=True,
             text=True,
             check=False,

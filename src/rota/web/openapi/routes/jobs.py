@@ -29,8 +29,6 @@ LINKS = (
     "get_job",
     "get_result",
     "get_logs",
-    "get_upload",
-    "get_artifact",
     "explain",
     "cancel",
     "retry",
