@@ -86,6 +86,25 @@ async def test_a_long_error_is_cut(engine: Engine, clock: ManualClock) -> None:
     assert (kept.traceback or "").endswith("end"), "the end of a traceback says most"
 
 
+@pytest.mark.parametrize(("size", "kept"), [(98, True), (99, False)])
+async def test_details_are_kept_whole_or_not_at_all(
+    engine: Engine, clock: ManualClock, size: int, kept: bool
+) -> None:
+    service = Service(engine, clock=clock, rules=Rules(result_bytes=100))
+    id = await put(service, max_attempts=1)
+    hand = await attach(service)
+    details = msgspec.Raw(msgspec.json.encode("d" * size))
+    await hand.end(await hand.next(), "failed", error=Error("T", "m", details=details))
+    told = msgspec.json.decode((await service.job(id)).error or b"")
+    if kept:
+        assert told == {"type": "T", "message": "m", "details": "d" * size}
+    else:
+        assert told == {
+            "type": "T",
+            "message": "m (its details of 101 bytes were not kept: at most 100 are)",
+        }
+
+
 # beats, progress, log lines
 
 

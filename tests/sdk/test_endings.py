@@ -6,6 +6,7 @@ import asyncio
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 
 import rota
@@ -31,6 +32,14 @@ def fail(how: str) -> Any:
             raise SystemExit(3)
         case "fail":
             raise rota.Fail("never again")
+        case "fail with details":
+            raise rota.Fail("never again", details={"status": 3})
+        case "retry with details":
+            raise rota.Retry(message="later", details=["a", None])
+        case "bad details":
+            raise rota.Fail("never again", details={"list": [1, threading.Lock()]})
+        case "large details":
+            raise rota.Retry(message="x" * 100_000, details="x" * RESULT_BYTES)
         case "retry":
             raise rota.Retry(12.5, "later")
         case "retry by policy":
@@ -147,6 +156,27 @@ async def test_tracebacks_show_the_program_and_not_rota(failing: rota.App, kind:
         assert error.traceback.startswith("Traceback (most recent call last):")
         assert "rota/sdk" not in error.traceback
         assert ("direct cause" in error.traceback) == (how == "cause")
+
+
+@pytest.mark.parametrize("kind", ["loop", "thread"])
+async def test_details_go_with_the_error(failing: rota.App, kind: str) -> None:
+    for how, details in (("fail with details", b'{"status":3}'), ("retry with details", b'["a",null]')):
+        error = (await ended(failing, kind, {"how": how})).error
+        assert error is not None
+        assert bytes(error.details) == details  # type: ignore[arg-type]
+        assert error.traceback is None
+
+
+async def test_details_that_cannot_be_sent_cost_the_details_only(failing: rota.App) -> None:
+    ending = await ended(failing, "loop", {"how": "bad details"})
+    assert ending.error is not None
+    assert (ending.retry, ending.error.details) == (False, msgspec.UNSET)
+    assert ending.error.message.startswith("never again (its details were left out: details.list[1] is lock:")
+    ending = await ended(failing, "loop", {"how": "large details"})
+    assert ending.error is not None
+    assert (ending.retry, ending.error.details) == (True, msgspec.UNSET)
+    assert len(ending.error.message) == MESSAGE_BYTES
+    assert ending.error.message.endswith(f"has {RESULT_BYTES + 2} bytes; at most {RESULT_BYTES} can be sent)")
 
 
 async def test_errors_are_cut(failing: rota.App) -> None:

@@ -77,6 +77,38 @@ async def test_results_of_impossible_kinds(site: Site, kind: str) -> None:
     problem(await site.http.get(f"/v1/jobs/{job['id']}/result"), 409, "job_failed")
 
 
+@pytest.mark.parametrize(
+    ("details", "kept", "told"),
+    [
+        ('{"output": "a", "status": 2}', {"output": "a", "status": 2}, "no"),
+        ("null", None, "no"),
+        (r'{"output": "a\u0000b", "half": "\ud800"}', {"output": "a\ufffdb", "half": "\ufffd"}, "no"),
+        (
+            '{"a": 1, "a": 2}',
+            None,
+            "no (its details were not kept: The key 'a' is given twice in one object.)",
+        ),
+        ("[1e999]", None, "no (its details were not kept: 1e999 is beyond what a number can hold"),
+        ("[NaN]", None, "no (its details were not kept: "),
+        ("[" * 90 + "]" * 90, None, "no (its details were not kept: A value may hold lists"),
+    ],
+)
+async def test_details_of_an_error_never_hold_up_its_report(
+    site: Site, details: str, kept: object, told: str
+) -> None:
+    job = await fetched(site)
+    error = f'{{"type": "Oops", "message": "no", "details": {details}}}'
+    held = f'"id": "{job["id"]}", "lease": {job["lease"]}'
+    body = f'{{"worker": "w", "outcomes": [{{{held}, "end": "failed", "error": {error}, "retry": false}}]}}'
+    json = {b"content-type": b"application/json"}
+    answer = await site.http.post("/v1/finish", content=body, headers=json)
+    assert answer.json()["answers"][0]["state"] == "failed"
+    shown: Any = await site.job(job["id"])
+    assert shown["error"].get("details") == kept
+    assert shown["error"]["message"].startswith(told)
+    assert [one["error"] for one in shown["attempts"]] == [shown["error"]]
+
+
 async def test_workers_with_a_slash_in_their_id_can_be_drained(site: Site) -> None:
     await site.post("/v1/fetch", {"worker": "host/7", "queues": ["default"], "wait": 0})
     told = await site.post("/v1/workers/host%2F7/drain", status=202)

@@ -64,6 +64,11 @@ def error_text(error: Failure) -> str:
     return _cut(f"{head}\n{error.traceback.rstrip()}" if error.traceback else head, keep_end=True)
 
 
+def details_text(error: Failure) -> str | None:
+    """What a handler added for programs."""
+    return None if error.details is None else value_text(error.details, None, None)
+
+
 def progress_text(progress: Progress) -> str:
     """How far a job is."""
     return f"{progress.value:.0%} {progress.message or ''}".rstrip()
@@ -107,6 +112,7 @@ def _facts(job: JobInfo) -> Iterator[tuple[str, Cell]]:
             value_text(job.result, job.result_base64, job.result_type) if job.state == "done" else None,
         ),
         ("error", None if job.error is None else error_text(job.error)),
+        ("details", None if job.error is None else details_text(job.error)),
     ]
     return ((name, value) for name, value in facts if value)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rota.config.secret import MASK, Secret
+from rota.model.size import parse_size, size_text
 from rota.model.spec import NAME, NAME_RULE
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -22,8 +23,6 @@ _HOST = re.compile(
 _ADDRESS = re.compile(r"(?:\[(?P<six>[^\[\]]+)\]|(?P<host>[^:\[\]]+)):(?P<port>[0-9]{1,5})")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|m|h|d|w)")
 _SPANS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(b|kb|kib|mb|mib|gb|gib)?", re.IGNORECASE)
-_SIZES = {"b": 1, "kb": 10**3, "kib": 2**10, "mb": 10**6, "mib": 2**20, "gb": 10**9, "gib": 2**30}
 _TRUTH = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(("false", "no", "off", "0"), False)
 _TARGET = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -164,18 +163,17 @@ class Size(Kind):
 
     def __init__(self, low: int, high: int) -> None:
         self.low, self.high = low, high
-        self.allowed = f"bytes or a text such as 500 kB or 16 MiB, from {_size(low)} to {_size(high)}"
+        self.allowed = f"bytes or a text such as 500 kB or 16 MiB, from {size_text(low)} to {size_text(high)}"
 
     def parse(self, value: object) -> int:
-        if isinstance(value, str) and len(value) < 40 and (match := _SIZE.fullmatch(value.strip())):
-            exact = float(match[1]) * _SIZES[(match[2] or "b").lower()]
-            value = int(exact) if exact.is_integer() else None
+        if isinstance(value, str):
+            value = parse_size(value)
         if not isinstance(value, int) or isinstance(value, bool) or not self.low <= value <= self.high:
             raise Refused
         return value
 
     def show(self, value: Any) -> str:
-        return _size(value)
+        return size_text(value)
 
 
 class Address(Kind):
@@ -382,10 +380,3 @@ def _span(seconds: float) -> str:
         if seconds >= _SPANS[unit] and seconds % _SPANS[unit] == 0:
             return f"{seconds / _SPANS[unit]:.0f}{unit}"
     return f"{seconds:g}s"
-
-
-def _size(count: int) -> str:
-    for unit in ("GiB", "MiB", "KiB"):
-        if count >= _SIZES[unit.lower()] and count % _SIZES[unit.lower()] == 0:
-            return f"{count // _SIZES[unit.lower()]} {unit}"
-    return f"{count} B"

@@ -50,9 +50,7 @@ def outcome(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
                 reason="cancelled",
             )
         case _:
-            error = _encode(
-                _cut(ending.error or protocol.Error("Error", "The worker gave no error."), rules.error_bytes)
-            )
+            error = _encode(_cut(ending.error or protocol.Error("Error", "The worker gave no error."), rules))
             running = running_of(job, ending.id, ending.lease)
             return policy.failed(
                 running,
@@ -177,9 +175,14 @@ def _rejected(ending: Ending, job: Job | None, why: str, now: int) -> Outcome:
     return policy.failed(running_of(job, ending.id, ending.lease), error, now, retry=False)
 
 
-def _cut(error: protocol.Error, most: int) -> protocol.Error:
-    return protocol.Error(
-        error.type[:200],
-        error.message[: most // 4],
-        None if error.traceback is None else error.traceback[-most:],
-    )
+def _cut(error: protocol.Error, rules: Rules) -> protocol.Error:
+    most = rules.error_bytes
+    message, details = error.message[: most // 4], error.details
+    if isinstance(details, msgspec.Raw) and len(bytes(details)) > rules.result_bytes:
+        # Half a JSON value is none.
+        told = f"its details of {len(bytes(details))} bytes were not kept: at most {rules.result_bytes} are"
+        message, details = f"{message} ({told})", msgspec.UNSET
+    if isinstance(details, msgspec.Raw) and bytes(details) == b"null":
+        details = msgspec.UNSET
+    traceback = None if error.traceback is None else error.traceback[-most:]
+    return protocol.Error(error.type[:200], message, traceback, details)

@@ -31,11 +31,14 @@ End = Literal["done", "failed", "snoozed", "released", "cancelled", "timeout"]
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """What went wrong in a handler."""
+    """What went wrong in a handler. ``details``: any JSON value, for programs to read; as large as a result
+    may be.
+    """
 
     type: str
     message: str
     traceback: str | None = None
+    details: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class Lease(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):

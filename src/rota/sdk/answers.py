@@ -23,11 +23,12 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The error that a try ended with."""
+    """The error that a try ended with; ``details`` is any JSON value that its handler gave."""
 
     type: str
     message: str
     traceback: str | None = None
+    details: Any = None
 
 
 class Progress(msgspec.Struct, frozen=True):

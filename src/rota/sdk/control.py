@@ -8,19 +8,26 @@ from rota.sdk.values import Duration, as_seconds
 class Retry(Exception):
     """This try failed, try again: after ``delay`` (seconds or timedelta), or as the job's retry policy says.
 
-    The attempt is spent, and after the last one the job is failed.
+    The attempt is spent, and after the last one the job is failed. ``details`` are kept with the error: any
+    JSON value, for programs to read.
     """
 
-    def __init__(self, delay: Duration | None = None, message: str = "") -> None:
+    def __init__(
+        self, delay: Duration | None = None, message: str = "", *, details: object | None = None
+    ) -> None:
         super().__init__(message or "The handler asked for another try.")
         self.delay = None if delay is None else as_seconds("delay", delay)
+        self.details = details
 
 
 class Fail(Exception):
-    """This job failed and trying again would not help."""
+    """This job failed and trying again would not help. ``details`` are kept with the error: any JSON value,
+    for programs to read.
+    """
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, details: object | None = None) -> None:
         super().__init__(message or "The handler gave the job up.")
+        self.details = details
 
 
 class Snooze(Exception):

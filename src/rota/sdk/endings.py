@@ -23,6 +23,8 @@ MESSAGE_BYTES = 10_000
 TRACE_BYTES = 30_000
 
 _NULL = msgspec.Raw(b"null")
+_HANDLERS = "rota.handlers."
+"""Errors of Rota's own handlers go by their names alone."""
 _OURS = tuple(str(Path(__file__).parents[1] / part) for part in ("sdk", "testing"))
 
 
@@ -113,7 +115,8 @@ def rejected(id: str, lease: int, why: str) -> Ending:
 def describe(error: BaseException) -> Error:
     """Type, message and traceback, without the frames of Rota itself, cut to a size that can be kept."""
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    plain = kind.__module__ == "builtins" or kind.__module__.startswith(_HANDLERS)
+    name = kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(error)
     except Exception as worse:
@@ -143,11 +146,23 @@ def _failed(id: str, lease: int, error: BaseException) -> Ending:
             return Ending(id, lease, "failed", error=describe(error))
 
 
-def _meant(error: BaseException) -> Error:
+def _meant(error: Retry | Fail) -> Error:
     """Raised on purpose: the message says it all, unless something else was the cause."""
     told = describe(error)
     caused = error.__cause__ or (error.__context__ and not error.__suppress_context__)
-    return told if caused else Error(told.type, told.message)
+    trace = told.traceback if caused else None
+    if error.details is None:
+        return Error(told.type, told.message, trace)
+    try:
+        raw = encode(error.details)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        why = why_not_json(error.details, "details")
+    else:
+        if len(raw) <= RESULT_BYTES:
+            return Error(told.type, told.message, trace, msgspec.Raw(raw))
+        why = f"details has {len(raw)} bytes; at most {RESULT_BYTES} can be sent"
+    note = clean(f" (its details were left out: {why})", MESSAGE_BYTES // 2)
+    return Error(told.type, clean(told.message, MESSAGE_BYTES - len(note.encode())) + note, trace)
 
 
 def _trace(error: BaseException) -> str | None:

@@ -19,8 +19,9 @@ _PLACE = re.compile(r"outcomes\[(\d+)\]\.(result|error)(?![^.\[])")
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode what a worker says; BadInput as :func:`rota.web.wire.decode`.
 
-    A result that cannot be kept fails its job, and characters that cannot be kept are replaced in an error:
-    the worker would have nothing else to send, and the job would run into its end again and again.
+    A result that cannot be kept fails its job; in an error, characters that cannot be kept are replaced, and
+    details are left out: the worker would have nothing else to send, and the job would run into its end again
+    and again.
     """
     try:
         return wire.decode(decoder, body)
@@ -38,9 +39,20 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
             place = _PLACE.match(fault.path)
             if place is None:
                 raise
+            number = int(place[1])
             if place[2] == "result":
-                outcomes[int(place[1])] = _rejected(outcomes[int(place[1])], fault)
+                outcomes[number] = _rejected(outcomes[number], fault)
+            elif fault.code not in strict.CHARACTERS:
+                outcomes[number] = _without_details(outcomes[number], fault)
         return msgspec.structs.replace(frame, outcomes=outcomes)  # type: ignore[type-var]
+
+
+def _without_details(ending: Ending, fault: strict.Fault) -> Ending:
+    error = ending.error
+    if error is None or isinstance(error.details, msgspec.UnsetType):
+        return ending
+    told = f"{error.message} (its details were not kept: {fault.told})"
+    return msgspec.structs.replace(ending, error=Error(error.type, told, error.traceback))
 
 
 def _rejected(ending: Ending, fault: strict.Fault) -> Ending:

@@ -32,6 +32,8 @@ PIECE = 1024 * 1024
 
 NUL = "A string holds the character NUL (\\u0000), which is not allowed."
 HALF = "A string holds half of a surrogate pair."
+CHARACTERS = frozenset({"nul_character", "invalid_unicode"})
+"""Codes of faults that are single characters."""
 DEEP = f"A value may hold lists and objects {MAX_DEPTH} levels deep, not more."
 
 _decode = msgspec.json.Decoder().decode

@@ -85,7 +85,7 @@ WHOLE = shapes.JobWhole(
     payload=raw({"month": "2026-01"}),
     result_type="application/json",
     result=raw(None),
-    error=Error("TimeoutError", "the printer does not answer"),
+    error=Error("TimeoutError", "the printer does not answer", details=raw({"printer": "west"})),
     attempts=[TRY],
 )
 CANCELLED = msgspec.structs.replace(WHOLE, state=State.CANCELLED, finished_at=NOW, reason="cancelled")
