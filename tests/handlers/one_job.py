@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from rota.handlers import HandlerSettings, build
+from rota.model.errors import NotFound
 from rota.model.job import State
 from rota.model.protocol import Answer, Ending, Hello, Lease, Line, Progress, Stop, Welcome, Work
 from rota.sdk.worker import Worker
@@ -21,6 +23,7 @@ class OneJob:
         self.drained = asyncio.Event()
         self.ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self.progress: list[float] = []
+        self.artifact: bytes | None = None
         self._work = [work]
         self._cancel = cancel
 
@@ -48,6 +51,12 @@ class OneJob:
     async def stops(self) -> list[Stop]:
         await asyncio.Event().wait()
         raise AssertionError
+
+    async def read_upload(self, lease: Lease, path: Path) -> None:
+        raise NotFound("The job came without an upload.", code="no_upload")
+
+    async def keep_artifact(self, lease: Lease, path: Path) -> None:
+        self.artifact = path.read_bytes()
 
     async def drain(self) -> None: ...
 

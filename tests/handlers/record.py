@@ -11,6 +11,7 @@ from tempfile import NamedTemporaryFile
 import trustme
 
 from rota.model.clock import SystemClock
+from rota.model.errors import NotFound
 from rota.sdk.context import Context
 
 
@@ -37,6 +38,7 @@ class Record:
         self.stop: str | None = None
         self.reports: list[float] = []
         self.lines: list[tuple[str, str]] = []
+        self.artifact: bytes | None = None
         self._on_progress = on_progress
 
     def now(self) -> int:
@@ -49,6 +51,12 @@ class Record:
 
     def log(self, level: str, text: str) -> None:
         self.lines.append((level, text))
+
+    async def read_upload(self, path: Path) -> None:
+        raise NotFound("The job came without an upload.", code="no_upload")
+
+    async def keep_artifact(self, path: Path) -> None:
+        self.artifact = path.read_bytes()
 
     def context(self, *, attempt: int = 1, headers: dict[str, str] | None = None) -> Context:
         return Context(JOB_ID, "test", attempt=attempt, max_attempts=10, headers=headers, port=self)

@@ -10,10 +10,12 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from rota.model.errors import NotFound, StaleLease
 from rota.model.job import State
 from rota.model.protocol import Answer, Ending, Hello, Lease, Line, Progress, Stop, Welcome, Work
 from rota.sdk.source import Disconnected
@@ -29,7 +31,7 @@ END = {
 
 
 class Job:
-    def __init__(self, type: str, **fields: Any) -> None:
+    def __init__(self, type: str, upload: bytes | None = None, **fields: Any) -> None:
         self.id = str(uuid.uuid4())
         self.type = type
         self.fields = fields
@@ -43,6 +45,9 @@ class Job:
         self.refused: list[Ending] = []
         self.progress: list[Progress] = []
         self.lines: list[Line] = []
+        self.upload = upload
+        self.artifact: bytes | None = None
+        self.transfers = 0
 
     def work(self) -> Work:
         fields = {"queue": "default", "max_attempts": 3, **self.fields}
@@ -69,6 +74,8 @@ class Server:
         self.beats = 0
         self.up = True
         self.answers = True
+        self.sends_files = True
+        self.given_up = 0
 
     def put(self, type: str, payload: Any = msgspec.UNSET, **fields: Any) -> Job:
         if payload is not msgspec.UNSET:
@@ -237,6 +244,30 @@ class Source:
 
     async def stops(self) -> list[Stop]:
         return await self._or_lost(self.told.get())
+
+    async def read_upload(self, lease: Lease, path: Path) -> None:
+        job = self.server.jobs[lease.id]
+        await self._transfer(job)
+        if job.upload is None:
+            raise NotFound("The job came alone.", code="no_upload")
+        with path.open("xb") as file:
+            file.write(job.upload)
+
+    async def keep_artifact(self, lease: Lease, path: Path) -> None:
+        job = self.server.jobs[lease.id]
+        await self._transfer(job)
+        if job.lease != lease.lease:
+            raise StaleLease("Not yours.")
+        job.artifact = path.read_bytes()
+
+    async def _transfer(self, job: Job) -> None:
+        assert asyncio.get_running_loop() is self.loop
+        job.transfers += 1
+        if not self.server.sends_files:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.server.given_up += 1
 
     async def drain(self) -> None:
         self._check()

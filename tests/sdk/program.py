@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import rota
+from rota.model.errors import RotaError
 
 app = rota.App()
 
@@ -89,6 +91,61 @@ async def awaits(ctx: rota.Context) -> None:
         await asyncio.sleep(60)
     finally:
         ctx.log("cleaned up")
+
+
+@app.task(process=True)
+def turns(ctx: rota.Context, folder: str) -> str:
+    return turn(ctx, folder)
+
+
+@app.task(process=True)
+async def turns_in_loop(ctx: rota.Context, folder: str) -> str:
+    return await turn_in_loop(ctx, folder)
+
+
+@app.task(process=True)
+async def thinks_better(ctx: rota.Context, folder: str) -> str:
+    """Begins to read, gives that up when it is told to, and lives on until it is told to end."""
+    reading = asyncio.create_task(ctx.read_upload(Path(folder) / "in"))
+    await asyncio.to_thread(there, Path(folder) / "enough")
+    reading.cancel()
+    await asyncio.to_thread(there, Path(folder) / "end")
+    return "cancelled" if reading.cancelled() else "went on"
+
+
+def there(path: Path) -> None:
+    """Wait for a file."""
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def turn(ctx: rota.Context, folder: str) -> str:
+    """What came, backwards, is what is left."""
+    upload, artifact = Path(folder) / "in", Path(folder) / "out"
+    ctx.log("reading")
+    try:
+        ctx.read_upload_sync(upload)
+        artifact.write_bytes(upload.read_bytes()[::-1])
+        ctx.keep_artifact_sync(artifact)
+    except (RotaError, OSError) as error:
+        return told(error)
+    return "turned"
+
+
+async def turn_in_loop(ctx: rota.Context, folder: str) -> str:
+    upload, artifact = Path(folder) / "in", Path(folder) / "out"
+    ctx.log("reading")
+    try:
+        await ctx.read_upload(upload)
+        artifact.write_bytes(upload.read_bytes()[::-1])
+        await ctx.keep_artifact(artifact)
+    except (RotaError, OSError) as error:
+        return told(error)
+    return "turned"
+
+
+def told(error: Exception) -> str:
+    return f"{type(error).__name__} {getattr(error, 'code', None) or getattr(error, 'errno', None)}: {error}"
 
 
 @app.task

@@ -6,8 +6,10 @@ import inspect
 import subprocess
 import sys
 import threading
+import zipfile
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import httpx2
@@ -40,12 +42,19 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "clear": ("q/1",),
     "drain_worker": ("nobody",),
 }
-NOT_CLIENTS = {"fetch", "finish", "beat"}
+NOT_CLIENTS = {"fetch", "finish", "beat", "upload_of", "keep_artifact"}
 """What workers ask; the worker of a test needs no words for it."""
 
 
-def test_every_call_of_a_client_has_an_answer(t: Harness) -> None:
+def test_every_call_of_a_client_has_an_answer(t: Harness, tmp_path: Path) -> None:
     """Whatever it is; but none that rota.testing does not know."""
+    archive = tmp_path / "upload.zip"
+    with zipfile.ZipFile(archive, "w"):
+        pass
+    arguments = ARGUMENTS | {
+        "upload": (JobSpec(type="x"), "key-4", archive),
+        "artifact": ("ID", tmp_path / "artifact.zip"),
+    }
     done, later = shop.remind.enqueue(7), shop.remind.options(delay=60).enqueue(7)
     t.run_due()
     named = {"ID": done.id, "LATER": later.id}
@@ -56,11 +65,11 @@ def test_every_call_of_a_client_has_an_answer(t: Harness) -> None:
         returns = get_type_hints(function).get("return")
         if getattr(returns, "__origin__", None) is not Call:
             continue
-        given = tuple(named.get(one, one) if isinstance(one, str) else one for one in ARGUMENTS.get(name, ()))
+        given = tuple(named.get(one, one) if isinstance(one, str) else one for one in arguments.get(name, ()))
         with suppress(rota.NotFound, rota.Conflict):
             shop.app.client.send(function(*given))
         made += 1
-    assert made >= 22
+    assert made >= 24
 
 
 def test_answers_are_those_of_a_server(t: Harness) -> None:

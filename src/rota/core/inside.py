@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection
+from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from rota.core.inside_files import InsideFiles
 from rota.core.service import Service
 from rota.core.worker import INSIDE, Worker
 from rota.model.clock import SECOND
@@ -39,6 +41,7 @@ class InsideSource:
     def __init__(self, service: Service, stand_in: StandIn | None = None) -> None:
         self._service = service
         self._stand_in = stand_in
+        self._files = InsideFiles(service.files)
         self._worker: Worker | None = None
         self._jobs: asyncio.Queue[Work] = asyncio.Queue()
         self._sorting: set[asyncio.Task[None]] = set()
@@ -86,6 +89,12 @@ class InsideSource:
 
     async def log(self, lines: list[Line]) -> None:
         await self._service.workers.log(lines, self._id)
+
+    async def read_upload(self, lease: Lease, path: Path) -> None:
+        await self._files.read_upload(lease, path)
+
+    async def keep_artifact(self, lease: Lease, path: Path) -> None:
+        await self._files.keep_artifact(self._id, lease, path)
 
     async def stops(self) -> list[Stop]:
         return await self._stops.get()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -19,6 +20,7 @@ from rota.sdk.answers import (
     Created,
     Explanation,
     FailurePage,
+    FileInfo,
     JobInfo,
     JobPage,
     LogPage,
@@ -29,6 +31,7 @@ from rota.sdk.bulk import BulkWork
 from rota.sdk.calls import Call, Filters, Which
 from rota.sdk.events import Event, follow_async
 from rota.sdk.standin import stand_ins
+from rota.sdk.transfer import Progress, exchange_async
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
 
 T = TypeVar("T")
@@ -69,7 +72,10 @@ class AsyncClient:
         tries = 1
         while True:
             try:
-                answer = answer_of(await self._connections().request(**request))
+                if call.file is None and call.into is None:
+                    answer = answer_of(await self._connections().request(**request))
+                else:
+                    answer = await exchange_async(self._connections(), self._transport, call)
                 if answer.status < 400:
                     return call.read(answer)
                 pause = self._transport.pause(call, tries, answer)
@@ -95,6 +101,23 @@ class AsyncClient:
     async def run(self, job: JobSpec, wait: float = 30.0, *, idempotency_key: str | None = None) -> JobInfo:
         """As :meth:`Client.run`."""
         return await self.send(calls.enqueue_and_wait(job, key_for(job, idempotency_key), wait))
+
+    async def upload(
+        self,
+        job: JobSpec,
+        path: str | os.PathLike[str],
+        progress: Progress | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Created:
+        """As :meth:`Client.upload`."""
+        return await self.send(calls.upload(job, key_for(job, idempotency_key), Path(path), progress))
+
+    async def artifact(
+        self, id: str, path: str | os.PathLike[str], progress: Progress | None = None
+    ) -> FileInfo:
+        """As :meth:`Client.artifact`."""
+        return await self.send(calls.artifact(id, Path(path), progress))
 
     async def job(self, id: str) -> JobInfo:
         """As :meth:`Client.job`."""

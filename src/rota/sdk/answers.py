@@ -22,6 +22,13 @@ class Created(msgspec.Struct, frozen=True, kw_only=True):
     why: str | None = None
 
 
+class FileInfo(msgspec.Struct, frozen=True):
+    """A file of a job: its size, and the SHA-256 of its content in hexadecimal."""
+
+    bytes: int
+    sha256: str
+
+
 class Failure(msgspec.Struct, frozen=True):
     """The error that a try ended with; ``details`` is any JSON value that its handler gave."""
 

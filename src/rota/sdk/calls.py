@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
@@ -19,6 +21,7 @@ from rota.sdk.answers import (
     Created,
     Explanation,
     FailurePage,
+    FileInfo,
     JobInfo,
     JobPage,
     LogPage,
@@ -30,7 +33,12 @@ from rota.sdk.values import as_time
 T = TypeVar("T")
 
 _json = msgspec.json.Encoder()
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 JSON = "application/json"
+ZIP = "application/zip"
+JOB_HEADER = "Rota-Job"
+JOB_BYTES = 8 * 1024
+"""The largest job, without its upload, that goes into a header."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -40,6 +48,8 @@ class Answer(msgspec.Struct, frozen=True):
     content_type: str
     body: bytes
     retry_after: str | None = None
+    file: FileInfo | None = None
+    """The body, when it went into a file."""
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):
@@ -55,6 +65,12 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     """Seconds that the server may hold the answer."""
     jobs: Sequence[JobSpec] = ()
     """What it stores."""
+    file: Path | None = None
+    """What it sends, instead of a body."""
+    into: Path | None = None
+    """A new file for what it brings."""
+    progress: Callable[[int, int], object] | None = None
+    """Told how many bytes of the file have gone, and how many there are."""
 
 
 def enqueue(spec: JobSpec, key: str | None) -> Call[Created]:
@@ -76,6 +92,40 @@ def enqueue_many(
     """Store up to 10,000 jobs, all or none."""
     body = b'{"jobs":[' + b",".join(bytes(spec) for spec in specs) + b"]}"
     return Call("POST", "/v1/jobs", _reader(list[Created], "jobs"), body, _key(key), jobs=jobs)
+
+
+def upload(
+    spec: JobSpec, key: str | None, file: Path, progress: Callable[[int, int], object] | None = None
+) -> Call[Created]:
+    """Store one job together with a file. BadInput for a job that is too large to go beside one."""
+    # JSON in ASCII, as headers have to be.
+    text = json.dumps(json.loads(_json.encode(spec)), separators=(",", ":"))
+    if len(text) > JOB_BYTES:
+        raise errors.BadInput(
+            f"A job with an upload may have {JOB_BYTES} bytes of JSON beside it, not {len(text)}.",
+            code="headers_too_large",
+            status=431,
+            field=JOB_HEADER,
+        )
+    headers = _key(key) | {JOB_HEADER: text, "Content-Type": ZIP}
+    read = _reader(Created)
+    return Call("POST", "/v1/jobs", read, headers=headers, jobs=(spec,), file=file, progress=progress)
+
+
+def upload_of(id: str, into: Path) -> Call[FileInfo]:
+    """What came with a job."""
+    return Call("GET", _job(id, "/upload"), _file, headers=_AS_IT_IS, into=into)
+
+
+def artifact(id: str, into: Path, progress: Callable[[int, int], object] | None = None) -> Call[FileInfo]:
+    """What a job's handler left."""
+    return Call("GET", _job(id, "/artifact"), _file, headers=_AS_IT_IS, into=into, progress=progress)
+
+
+def keep_artifact(worker: str, lease: protocol.Lease, file: Path) -> Call[FileInfo]:
+    """Leave a file with a job that a worker has in hand."""
+    path = _job(lease.id, "/artifact") + _query({"worker": worker, "lease": lease.lease})
+    return Call("PUT", path, _reader(FileInfo), headers={"Content-Type": ZIP}, file=file)
 
 
 def job(id: str) -> Call[JobInfo]:
@@ -308,6 +358,11 @@ def _filter(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nothing(answer: Answer) -> None:
     return None
+
+
+def _file(answer: Answer) -> FileInfo:
+    assert answer.file is not None
+    return answer.file
 
 
 def _key(key: str | None) -> dict[str, str]:

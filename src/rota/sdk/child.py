@@ -16,8 +16,10 @@ import signal
 import socket
 import sys
 import threading
+from concurrent.futures import Future
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,7 +28,21 @@ from rota.model.protocol import Ending, Work
 from rota.sdk import trace
 from rota.sdk.app import App
 from rota.sdk.endings import done, prepare, raised, stopped
-from rota.sdk.pipe import Ended, Halt, Progress, Said, Start, Target, ToChild, ToWorker, encode_frame
+from rota.sdk.pipe import (
+    Drop,
+    Ended,
+    Fault,
+    Halt,
+    Move,
+    Moved,
+    Progress,
+    Said,
+    Start,
+    Target,
+    ToChild,
+    ToWorker,
+    encode_frame,
+)
 from rota.sdk.tasks import Task
 
 SCRIPT = "__rota_main__"
@@ -77,6 +93,9 @@ class Line:
                     case Halt(reason):
                         if self.job is not None:
                             self.job.halt(reason)
+                    case Moved(number, error):
+                        if self.job is not None:
+                            self.job.moved(number, error)
 
     def _leave(self) -> None:
         if self.job is not None:
@@ -99,6 +118,8 @@ class Job:
         self._trace = trace
         self._loop: asyncio.AbstractEventLoop | None = None
         self._handler: asyncio.Task[Any] | None = None
+        self._moves: dict[int, Future[Fault | None]] = {}
+        self._number = 0
 
     def now(self) -> int:
         return SystemClock().now()
@@ -108,6 +129,35 @@ class Job:
 
     def log(self, level: str, text: str) -> None:
         self._line.send(Said(level, text))
+
+    async def read_upload(self, path: Path) -> None:
+        await self._move("upload", path)
+
+    async def keep_artifact(self, path: Path) -> None:
+        await self._move("artifact", path)
+
+    def moved(self, number: int, error: Fault | None) -> None:
+        """Called by the listening thread."""
+        move = self._moves.get(number)
+        if move is not None and move.set_running_or_notify_cancel():
+            move.set_result(error)
+
+    async def _move(self, what: Literal["upload", "artifact"], path: Path) -> None:
+        """The worker does it, which has the connection."""
+        path = path.absolute()
+        self._number += 1
+        number = self._number
+        move = self._moves[number] = Future()
+        try:
+            self._line.send(Move(number, what, str(path)))
+            fault = await asyncio.wrap_future(move)
+        except asyncio.CancelledError:
+            self._line.send(Drop(number))
+            raise
+        finally:
+            del self._moves[number]
+        if fault is not None:
+            raise fault.error(path)
 
     def halt(self, reason: str) -> None:
         """Called by the listening thread."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
@@ -24,6 +25,7 @@ from rota.sdk.answers import (
     Created,
     Explanation,
     FailurePage,
+    FileInfo,
     JobInfo,
     JobPage,
     LogPage,
@@ -34,6 +36,7 @@ from rota.sdk.bulk import BulkWork
 from rota.sdk.calls import Call, Filters, Which
 from rota.sdk.events import Event, follow
 from rota.sdk.standin import stand_ins
+from rota.sdk.transfer import Progress, exchange
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
 
 T = TypeVar("T")
@@ -74,7 +77,10 @@ class Client:
         tries = 1
         while True:
             try:
-                answer = answer_of(self._connections().request(**request))
+                if call.file is None and call.into is None:
+                    answer = answer_of(self._connections().request(**request))
+                else:
+                    answer = exchange(self._connections(), self._transport, call)
                 if answer.status < 400:
                     return call.read(answer)
                 pause = self._transport.pause(call, tries, answer)
@@ -97,6 +103,29 @@ class Client:
     def run(self, job: JobSpec, wait: float = 30.0, *, idempotency_key: str | None = None) -> JobInfo:
         """Store a job and wait up to ``wait`` seconds for its end; look at ``state`` of what comes back."""
         return self.send(calls.enqueue_and_wait(job, key_for(job, idempotency_key), wait))
+
+    def upload(
+        self,
+        job: JobSpec,
+        path: str | os.PathLike[str],
+        progress: Progress | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Created:
+        """Store a job together with a file, a zip archive, which its handler gets with ``ctx.read_upload``.
+
+        The file is streamed; ``progress`` is called with bytes sent and bytes in all. When this returns, both
+        are on stable storage. OSError when the file cannot be read.
+        """
+        return self.send(calls.upload(job, key_for(job, idempotency_key), Path(path), progress))
+
+    def artifact(self, id: str, path: str | os.PathLike[str], progress: Progress | None = None) -> FileInfo:
+        """Write what the job's handler left with ``ctx.keep_artifact`` to ``path``, which must not exist.
+
+        It arrives whole or not at all. NotFound (``no_artifact``) when there is none; OSError when it cannot
+        be written.
+        """
+        return self.send(calls.artifact(id, Path(path), progress))
 
     def job(self, id: str) -> JobInfo:
         """One job, whole, with its attempts."""

@@ -11,13 +11,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 from rota.model.clock import Clock, SystemClock, to_text
 from rota.model.protocol import Answer, Ending, Lease, Line, Progress, Stop, Work
 from rota.sdk.endings import rejected, stopped, timed_out
 from rota.sdk.run import Run, Runner
+from rota.sdk.source import Files
 from rota.sdk.tasks import Kind, Task
 from rota.sdk.timers import Timers
 
@@ -27,6 +29,7 @@ STOP_GRACE = 0.5
 """Seconds in which a stopped coroutine handler may clean up, before its end is reported for it."""
 MOST_LINES = 20_000
 """Log lines kept while there is no connection."""
+LOST = "earlier lines of this worker were lost"
 
 
 def uptime() -> float:
@@ -58,6 +61,8 @@ class Desk:
         self.nudged = asyncio.Event()
         self.idle = asyncio.Event()
         self.runners: dict[Kind, Runner] = {}
+        self.files: Files | None = None
+        """Where the files of jobs come from and go to."""
         self.taking = True
         self._tasks = tasks
         self._others = others
@@ -171,6 +176,16 @@ class Desk:
                 pass
         self.nudge()
 
+    async def read_upload(self, run: Run, path: Path) -> None:
+        """The file that came with the job."""
+        assert self.files is not None
+        await self._here(self.files.read_upload(run.hold(), path))
+
+    async def keep_artifact(self, run: Run, path: Path) -> None:
+        """A file to keep with the job."""
+        assert self.files is not None
+        await self._here(self.files.keep_artifact(run.hold(), path))
+
     # What goes out
 
     def leases(self) -> list[Lease]:
@@ -205,7 +220,7 @@ class Desk:
         while self._lines and len(found) < most:
             found.append(self._lines.popleft())
         if found and self._lines_lost:
-            told = f"({self._lines_lost} earlier lines of this worker were lost)"
+            told = f"({self._lines_lost} {LOST})"
             found.insert(0, Line(found[0].id, told, "warning", found[0].at))
             self._lines_lost = 0
         return found
@@ -271,6 +286,13 @@ class Desk:
             except RuntimeError:
                 # The worker has ended while a thread of it went on.
                 log.warning("a handler returned after its worker had ended")
+
+    async def _here(self, transfer: Coroutine[Any, Any, None]) -> None:
+        """Carried out on the desk's loop, whichever loop it is awaited on."""
+        if threading.get_ident() == self._thread:
+            await transfer
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(transfer, self._loop))
 
     def _collect(self) -> None:
         # The flag goes down first: who posts after this calls again, who posted before is found below.

@@ -40,6 +40,7 @@ class Link:
 
     def __init__(self, desk: Desk, source: Source, hello: Hello, grace: float) -> None:
         self._desk = desk
+        desk.files = source
         self._source = source
         self._hello = hello
         self._grace = grace

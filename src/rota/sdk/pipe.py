@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
+from rota.model import errors
 from rota.model.protocol import Ending, Work
 from rota.sdk.app import App
 
@@ -55,7 +57,42 @@ class Halt(msgspec.Struct, frozen=True, tag="halt"):
     reason: str
 
 
-ToChild = Target | Start | Halt
+class Fault(msgspec.Struct, frozen=True):
+    """An error as it crosses the line: of the errors of Rota (``name``, ``code``, ``status``, ``field``), or,
+    where ``errno`` is given, of the system.
+    """
+
+    detail: str
+    name: str = "RotaError"
+    code: str | None = None
+    status: int | None = None
+    field: str | None = None
+    errno: int | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Fault:
+        if isinstance(error, errors.RotaError):
+            return cls(error.detail, type(error).__name__, error.code, error.status, error.field)
+        if isinstance(error, OSError) and error.errno is not None:
+            return cls(error.strerror or "", errno=error.errno)
+        return cls(f"{type(error).__name__}: {error}")
+
+    def error(self, path: Path) -> Exception:
+        """The error again; ``path`` is what the system was asked for."""
+        if self.errno is not None:
+            return OSError(self.errno, self.detail, str(path))
+        kind: type[errors.RotaError] = getattr(errors, self.name)
+        return kind(self.detail, code=self.code, status=self.status, field=self.field)
+
+
+class Moved(msgspec.Struct, frozen=True, tag="moved"):
+    """What became of a :class:`Move`: nothing is said of one that went well."""
+
+    number: int
+    error: Fault | None = None
+
+
+ToChild = Target | Start | Halt | Moved
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):
@@ -78,7 +115,21 @@ class Said(msgspec.Struct, frozen=True, tag="said"):
     text: str
 
 
-ToWorker = Ended | Progress | Said
+class Move(msgspec.Struct, frozen=True, tag="move"):
+    """The handler wants the job's upload in a file, or a file to be its artifact."""
+
+    number: int
+    what: Literal["upload", "artifact"]
+    path: str
+
+
+class Drop(msgspec.Struct, frozen=True, tag="drop"):
+    """The handler waits for a :class:`Move` no more."""
+
+    number: int
+
+
+ToWorker = Ended | Progress | Said | Move | Drop
 
 
 def encode_frame(frame: ToChild | ToWorker) -> bytes:

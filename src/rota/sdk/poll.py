@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -26,6 +27,7 @@ from rota.model.protocol import (
 from rota.sdk import calls
 from rota.sdk.aclient import AsyncClient
 from rota.sdk.calls import Call
+from rota.sdk.files import RemoteFiles
 from rota.sdk.source import Disconnected
 
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class PollSource:
     def __init__(self, url: str | None = None, token: str | None = None, *, wait: float = WAIT) -> None:
         self.drained = asyncio.Event()
         self._client = AsyncClient(url, token, retries=1)
+        self._files = RemoteFiles(url, token)
         self._wait = wait
         self._ask = Fetch("", ())
         self._welcome: Welcome | None = None
@@ -92,8 +95,15 @@ class PollSource:
         self._draining.set()
         await self._beat(BeatBody(self._ask.worker, drain=True))
 
+    async def read_upload(self, lease: Lease, path: Path) -> None:
+        await self._files.read_upload(lease, path)
+
+    async def keep_artifact(self, lease: Lease, path: Path) -> None:
+        await self._files.keep_artifact(self._ask.worker, lease, path)
+
     async def close(self) -> None:
         await self._client.close()
+        await self._files.close()
 
     async def _fetch(self, slots: int) -> None:
         ask = msgspec.structs.replace(self._ask, slots=slots, wait=self._wait)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +24,20 @@ import msgspec
 from rota.model.protocol import Ending
 from rota.sdk.app import App
 from rota.sdk.endings import process_died, stopped
-from rota.sdk.pipe import Ended, Halt, Said, Start, Target, ToWorker, encode_frame, read_frame
+from rota.sdk.pipe import (
+    Drop,
+    Ended,
+    Fault,
+    Halt,
+    Move,
+    Moved,
+    Said,
+    Start,
+    Target,
+    ToWorker,
+    encode_frame,
+    read_frame,
+)
 from rota.sdk.pipe import Progress as News
 from rota.sdk.run import Ears, Run
 
@@ -156,15 +170,35 @@ class Child:
     async def run(self, run: Run, trace: dict[str, str] | None = None) -> Ending | None:
         """Have a job done; None when the child is gone. ``trace``: what the handler is part of."""
         self._writer.write(encode_frame(Start(run.work, run.task.function.__module__, trace)))
-        while (frame := await read_frame(self._reader)) is not None:
-            match _decoder.decode(frame):
-                case Ended(ending):
-                    return ending
-                case News(value, message):
-                    run.progress(value, message)
-                case Said(level, text):
-                    run.log(level, text)
+        moves: dict[int, asyncio.Task[None]] = {}
+        try:
+            while (frame := await read_frame(self._reader)) is not None:
+                match _decoder.decode(frame):
+                    case Ended(ending):
+                        return ending
+                    case News(value, message):
+                        run.progress(value, message)
+                    case Said(level, text):
+                        run.log(level, text)
+                    case Move() as move:
+                        moves[move.number] = asyncio.create_task(self._move(run, move))
+                    case Drop(number):
+                        moves[number].cancel()
+        finally:
+            for task in moves.values():
+                task.cancel()
+            await asyncio.gather(*moves.values(), return_exceptions=True)
         return None
+
+    async def _move(self, run: Run, move: Move) -> None:
+        """Bring the job's upload, or take an artifact, in place of the handler."""
+        fault: Fault | None = None
+        try:
+            path = Path(move.path)
+            await (run.read_upload(path) if move.what == "upload" else run.keep_artifact(path))
+        except Exception as error:
+            fault = Fault.of(error)
+        self._writer.write(encode_frame(Moved(move.number, fault)))
 
     def halt(self, reason: str) -> None:
         """Tell the handler to stop."""

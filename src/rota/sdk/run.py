@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any, Protocol
 
 from rota.model.protocol import Ending, Lease, Progress, Work
@@ -26,6 +27,14 @@ class Ears(Protocol):
 
     def post(self, ended: list[tuple[Run, Ending | None]]) -> None:
         """Handlers have returned. None: nothing is to be reported."""
+        ...
+
+    async def read_upload(self, run: Run, path: Path) -> None:
+        """A handler wants the file that came with its job."""
+        ...
+
+    async def keep_artifact(self, run: Run, path: Path) -> None:
+        """A handler leaves a file."""
         ...
 
 
@@ -94,3 +103,9 @@ class Run:
 
     def log(self, level: str, text: str) -> None:
         self.ears.say(self, level, text)
+
+    async def read_upload(self, path: Path) -> None:
+        await self.ears.read_upload(self, path)
+
+    async def keep_artifact(self, path: Path) -> None:
+        await self.ears.keep_artifact(self, path)

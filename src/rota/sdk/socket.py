@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -16,6 +17,7 @@ from rota.model.errors import BadInput, Unavailable
 from rota.model.protocol import MAX_FRAME, Answer, Ending, Hello, Lease, Line, Progress, Stop, Welcome, Work
 from rota.sdk import calls
 from rota.sdk.address import find_token, find_url, is_loopback
+from rota.sdk.files import RemoteFiles
 from rota.sdk.source import Disconnected
 
 log = logging.getLogger("rota.worker")
@@ -56,12 +58,15 @@ class SocketSource:
         self._some = asyncio.Event()
         self._stops: asyncio.Queue[list[Stop]] = asyncio.Queue()
         self._asked: dict[tuple[str, int] | None, asyncio.Future[list[Answer]]] = {}
+        self._files = RemoteFiles(url, token)
+        self._worker = ""
 
     async def open(self, hello: Hello) -> Welcome:
+        self._worker = hello.worker
         if self._socket is not None:
             # It is broken: no time for manners, the leases run.
             self._socket.transport.abort()
-        await self.close()
+        await self._hang_up()
         self._lost = None
         self._waiting = {}
         self._stops = asyncio.Queue()
@@ -152,7 +157,17 @@ class SocketSource:
         await self.finish([])
         await self._hand_back(list(self._jobs))
 
+    async def read_upload(self, lease: Lease, path: Path) -> None:
+        await self._files.read_upload(lease, path)
+
+    async def keep_artifact(self, lease: Lease, path: Path) -> None:
+        await self._files.keep_artifact(self._worker, lease, path)
+
     async def close(self) -> None:
+        await self._hang_up()
+        await self._files.close()
+
+    async def _hang_up(self) -> None:
         reader, self._reader = self._reader, None
         if reader is not None:
             reader.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Protocol
 
 from rota.model.protocol import Answer, Ending, Hello, Lease, Line, Progress, Stop, Welcome, Work
@@ -12,13 +13,28 @@ class Disconnected(Exception):
     """The connection is gone or could not be made. The worker goes on with its jobs and opens again."""
 
 
-class Source(Protocol):
+class Files(Protocol):
+    """The files of jobs. Unlike the rest of a source it keeps trying for itself, over connections of its own:
+    a server that is away for a moment costs no job its upload. Raises what is left then: Unavailable, or the
+    server's refusal.
+    """
+
+    async def read_upload(self, lease: Lease, path: Path) -> None:
+        """Write the file that came with a job to ``path``, a new file; whatever is raised, there is none."""
+        ...
+
+    async def keep_artifact(self, lease: Lease, path: Path) -> None:
+        """Keep a copy of a file with a job that is in hand under just this lease."""
+        ...
+
+
+class Source(Files, Protocol):
     """Jobs in, endings out.
 
-    All methods but ``open`` may be called at the same time as each other, ``finish`` also several times at
-    once; all may raise :class:`Disconnected` or :class:`rota.model.errors.Unavailable`, after which ``open``
-    comes next. Whatever was under way then has failed, and endings without an answer will be given again. Any
-    other error ends the worker.
+    All methods but ``open`` may be called at the same time as each other, ``finish`` and those of
+    :class:`Files` also several times at once. All but those of :class:`Files` may raise :class:`Disconnected`
+    or :class:`rota.model.errors.Unavailable`, after which ``open`` comes next. Whatever was under way then
+    has failed, and endings without an answer will be given again. Any other error ends the worker.
     """
 
     drained: asyncio.Event

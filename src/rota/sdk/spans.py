@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import context as ambient
@@ -90,6 +91,12 @@ class Spans:
 
     def say(self, run: Run, level: str, text: str) -> None:
         self._ears.say(run, level, text)
+
+    async def read_upload(self, run: Run, path: Path) -> None:
+        await self._ears.read_upload(run, path)
+
+    async def keep_artifact(self, run: Run, path: Path) -> None:
+        await self._ears.keep_artifact(run, path)
 
 
 class TracedLoopRunner(LoopRunner):

@@ -22,11 +22,17 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
+FILE_SECONDS = 60.0
+"""On top of that for a file, which has to get onto a disk before there is an answer."""
 RETRIES = 4
 MAX_PAUSE = 5.0
 
 _BODY = MAX_FRAME - 64 * 1024
 _json = msgspec.json.Encoder()
+
+
+class Damaged(httpx2.TransportError):
+    """A file that arrived is not the one that the server has."""
 
 
 class Transport:
@@ -68,7 +74,10 @@ class Transport:
             "url": self.url + call.path,
             "content": call.body,
             "headers": headers,
-            "timeout": httpx2.Timeout(ANSWER_SECONDS + call.wait, connect=CONNECT_SECONDS),
+            "timeout": httpx2.Timeout(
+                ANSWER_SECONDS + call.wait + (FILE_SECONDS if call.file is not None else 0.0),
+                connect=CONNECT_SECONDS,
+            ),
         }
 
     def pause(self, call: Call[Any], tries: int, failure: httpx2.TransportError | Answer) -> float:
@@ -94,6 +103,8 @@ class Transport:
         """The error for a server that does not answer at all."""
         if isinstance(failure, httpx2.ReadTimeout):
             return Unavailable(f"The Rota server at {self.url} did not answer in time.", code="timeout")
+        if isinstance(failure, Damaged):
+            return Unavailable(str(failure), code="damaged")
         why = str(failure) or type(failure).__name__
         return Unavailable(
             f"No Rota server answers at {self.url} ({why}). Start one with `rota serve`, or name "

@@ -9,11 +9,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from rota.core.inside_files import InsideFiles
 from rota.core.service import Service
 from rota.core.worker import Worker
-from rota.model.protocol import Ending, Hello, Work
+from rota.model.protocol import Ending, Hello, Lease, Work
 from rota.sdk.desk import Desk
 from rota.sdk.endings import stopped
 from rota.sdk.run import Run, Runner
@@ -36,6 +38,8 @@ class Hands:
         others = self._tasks.pop(OTHERS, None)
         self._types = tuple(sorted(self._tasks)) if others is None else None
         self.desk = Desk(self._tasks, slots, service.clock, others)
+        self.desk.files = self
+        self._files = InsideFiles(service.files)
         self.stuck: Counter[str] = Counter()
         """Types whose handlers hang, and how often that was asked for."""
         self.loosen = False
@@ -158,6 +162,14 @@ class Hands:
         freed = sum((ending.id, ending.lease) in self._worker.taken for ending in batch)
         self._set_free(self._target() - freed)
         desk.answered(batch, await self._service.workers.finish(self.id, batch))
+
+    async def read_upload(self, lease: Lease, path: Path) -> None:
+        """For the desk: what came with a job."""
+        await self._files.read_upload(lease, path)
+
+    async def keep_artifact(self, lease: Lease, path: Path) -> None:
+        """For the desk: what a handler leaves."""
+        await self._files.keep_artifact(self.id, lease, path)
 
     def _drain(self) -> None:
         self.drained = True

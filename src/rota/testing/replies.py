@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+import msgspec
+
 from rota.core import bulk, failures
 from rota.core.facts import explain_job
+from rota.core.files import described
+from rota.core.spool import too_large
 from rota.model.errors import NotFound, RotaError
+from rota.model.file import File
 from rota.model.job import ENDED, Job, State
 from rota.model.spec import request
-from rota.sdk.calls import JSON, Answer, Call
+from rota.programs.archive_index import read_index
+from rota.programs.archive_rules import ArchiveLimits
+from rota.sdk.answers import FileInfo
+from rota.sdk.calls import JOB_HEADER, JSON, ZIP, Answer, Call
+from rota.sdk.transfer import Arriving
 from rota.testing.driver import Driver
 from rota.web import strict, target, wire
 from rota.web.figures import FIGURES, counters, over_time
@@ -81,6 +91,8 @@ class Replies:
         match method, rest:
             case "GET", []:
                 return self._job(await self._waited(id, asked))
+            case "GET", ["artifact"]:
+                return await self._file(call, await service.files.artifact(id))
             case "GET", ["result"]:
                 return _result(await self._waited(id, asked))
             case "GET", ["logs"]:
@@ -101,6 +113,8 @@ class Replies:
         raise _unknown(call)
 
     async def _enqueue(self, call: Call[Any], asked: dict[str, str]) -> Answer:
+        if call.file is not None:
+            return await self._upload(call, call.file)
         body = call.body or b""
         specs, many = wire.specs(body)
         service, key = self._service, call.headers.get("Idempotency-Key")
@@ -114,6 +128,34 @@ class Replies:
         shapes = [wire.kept(one, job) for one, job in zip(kept, wanted.jobs, strict=True)]
         status = 201 if any(shape.created for shape in shapes) else 200
         return _json({"jobs": shapes} if many else shapes[0], status)
+
+    async def _upload(self, call: Call[Any], path: Path) -> Answer:
+        body = call.headers[JOB_HEADER].encode()
+        [spec], _ = wire.specs(body)
+        strict.check(body, 1)
+        service, key = self._service, call.headers.get("Idempotency-Key")
+        with path.open("rb") as source:
+            if path.stat().st_size > service.limits.upload_bytes:
+                raise too_large("upload", service.limits.upload_bytes)
+            entries = len(read_index(source, ArchiveLimits()))
+            async with service.files.storing(source) as file:
+                known = [described(spec, file, entries)]
+                text = body + file.sha256.encode()
+                wanted = request(known, service.clock.now(), service.limits, many=False, key=key, body=text)
+                [kept] = await service.enqueue(msgspec.structs.replace(wanted, upload=file))
+        if call.progress is not None:
+            call.progress(file.bytes, file.bytes)
+        shape = wire.kept(kept, wanted.jobs[0])
+        return _json(shape, 201 if shape.created else 200)
+
+    async def _file(self, call: Call[Any], file: File) -> Answer:
+        assert call.into is not None
+        with Arriving(call.into) as arriving:
+            async for piece in self._service.files.pieces(file):
+                arriving.write(piece)
+                if call.progress is not None:
+                    call.progress(arriving.size, file.bytes)
+        return Answer(200, ZIP, b"", file=FileInfo(file.bytes, file.sha256))
 
     async def _queues(self, call: Call[Any], rest: list[str]) -> Answer:
         service = self._service

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
 
 from rota.model.clock import Clock, SystemClock
+from rota.model.errors import NotFound
 from rota.model.policy import DEFAULT_MAX_ATTEMPTS
 from rota.model.protocol import Ending, Work
 from rota.model.spec import new_id
 from rota.sdk.endings import done, prepare
 from rota.sdk.tasks import Task
+from rota.sdk.transfer import Arriving
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,6 +29,7 @@ class Trial:
     """One try at a job that no server knows, and what its handler said. The port of its context.
 
     ``stop``: None, or why ``ctx.cancelled`` is true from the beginning (``"cancelled"``, ``"timeout"``).
+    ``upload``: what ``ctx.read_upload`` gives the handler; None: the job has none.
     """
 
     def __init__(
@@ -38,6 +42,7 @@ class Trial:
         headers: Mapping[str, str] | None = None,
         stop: str | None = None,
         clock: Clock | None = None,
+        upload: bytes | None = None,
     ) -> None:
         self.id = id or new_id()
         self.stop = stop
@@ -45,6 +50,9 @@ class Trial:
         """Progress that was told: (value, message)."""
         self.logs: list[str] = []
         """Lines that were written with ``ctx.log``."""
+        self.artifact: bytes | None = None
+        """What was kept with ``ctx.keep_artifact``."""
+        self._upload = upload
         self._attempt = attempt
         self._max_attempts = max_attempts
         self._queue = queue
@@ -79,6 +87,15 @@ class Trial:
 
     def log(self, level: str, text: str) -> None:
         self.logs.append(text)
+
+    async def read_upload(self, path: Path) -> None:
+        if self._upload is None:
+            raise NotFound(f"The job {self.id} came without an upload.", code="no_upload")
+        with Arriving(path) as file:
+            file.write(self._upload)
+
+    async def keep_artifact(self, path: Path) -> None:
+        self.artifact = path.read_bytes()
 
     def _perform(self, task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         given, named = self._prepare(task, args, kwargs)
