@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import httpx2
 import pytest
 
 import rota
 from rota.model.errors import BadInput, Unavailable
-from rota.sdk.events import Event, Parser
+from rota.sdk.events import Event, Following, Parser
+from rota.sdk.transport import Transport
 from tests.server import running_server
 
 
@@ -85,3 +87,21 @@ def test_parts_of_a_stream() -> None:
     assert event is not None
     assert (event.event, event.cursor, event.id, event.data["text"]) == ("log", "a-1", "j", "x: y")
     assert parser.line("") is None
+
+
+def test_being_too_slow_is_not_told_as_a_server_that_left() -> None:
+    """It lets go of those who are far behind, in good order, and they go on where they were."""
+    following = Following(Transport("http://127.0.0.1:9"), ["*"], None)
+    following.heard(Event(event="ready", cursor="a-1"))
+    assert following.lost(None) is None
+    assert following.request()["headers"]["Last-Event-ID"] == "a-1"
+    following.heard(Event(event="ready", cursor="a-1"))
+    assert following.lost(None) is None, "as often as it happens"
+    gone = following.lost(httpx2.ConnectError("refused"))
+    assert gone is not None
+    assert gone.event == "away", "this time there was no server to go on with"
+    assert following.lost(httpx2.ConnectError("refused")) is None, "said once"
+    following.heard(Event(event="ready", cursor="a-1"))
+    broken = following.lost(httpx2.ReadError("reset"))
+    assert broken is not None
+    assert broken.event == "away"

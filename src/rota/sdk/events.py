@@ -75,7 +75,7 @@ class Following:
         self._transport = transport
         self._topics = [topics] if isinstance(topics, str) else list(topics)
         self.cursor = after
-        self._seen = False
+        self._seen = self._told = False
         self._tries = 0
 
     def request(self) -> dict[str, Any]:
@@ -100,12 +100,12 @@ class Following:
 
     def heard(self, event: Event) -> Event:
         """Remember where we are."""
-        self._seen, self._tries = True, 0
+        self._seen, self._told, self._tries = True, False, 0
         self.cursor = event.cursor or self.cursor
         return event
 
     def lost(self, failure: Exception | None) -> Event | None:
-        """The connection has ended. The event that says so, the first time; or raise."""
+        """The connection has ended. The event that says so, once; or raise."""
         if isinstance(failure, RotaError) and not isinstance(failure, Unavailable):
             raise failure
         told = failure if isinstance(failure, RotaError) else None
@@ -114,7 +114,12 @@ class Following:
         self._tries += 1
         if not self._seen and self._tries > self._transport.retries:
             raise told
-        return Event(event="away", data={"why": told.detail}) if self._seen and self._tries == 1 else None
+        # A server ends in good order when it stops, and when so many events wait for us that it keeps them no
+        # longer apart from those for others: then the next try begins where this one ended.
+        if not self._seen or self._told or (failure is None and self._tries == 1):
+            return None
+        self._told = True
+        return Event(event="away", data={"why": told.detail})
 
     def pause(self) -> float:
         """Seconds before the next try."""
