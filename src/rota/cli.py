@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "work": Entry("rota.commands.work:work", "Run the tasks of a program."),
     },
     "Jobs": {
+        "run": Entry("rota.commands.run:run", "Run a folder with a Makefile as a job."),
         "enqueue": Entry("rota.commands.enqueue:enqueue", "Hand over a job, or a file full of them."),
         "jobs": Entry("rota.commands.jobs:jobs", "List, show, watch, cancel and retry jobs."),
         "failures": Entry("rota.commands.failures:failures", "List failed jobs by what they failed of."),

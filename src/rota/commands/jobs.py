@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rota.commands import output
+from rota.commands.artifact import artifact
 from rota.commands.bulk import bulk_options, by_filter, filter_options, which
 from rota.commands.common import (
     DONE,
@@ -183,7 +184,7 @@ def delete(ids: tuple[str, ...], yes: bool, **options: Any) -> None:
     _each(ids, calls.delete, lambda job: "is deleted")
 
 
-for _command in (watch, explain, logs, result):
+for _command in (watch, explain, logs, result, artifact):
     jobs.add_command(_command)
 
 
