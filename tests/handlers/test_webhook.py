@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from rota.handlers.outcomes import retry_after
 from rota.handlers.settings import WebhookSettings
-from rota.handlers.webhook import WebhookPayload, WebhookResult, retry_after, webhook
+from rota.handlers.webhook import WebhookPayload, WebhookResult, webhook
 from rota.sdk.control import Fail, Retry
 from rota.sdk.signature import BadPayload
 from tests.handlers.http_sink import HttpSink, reply

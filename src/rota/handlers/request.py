@@ -19,6 +19,8 @@ from rota.handlers.addresses import AddressRefused, Guard, GuardedBackend, Resol
 MAX_URL = 2048
 MAX_REDIRECTS = 3
 CONNECT_SECONDS = 5.0
+EXCUSE_BYTES = 16 * 1024
+"""Of a body that only says why there is none of the kind that was wanted."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Ports where a request could speak to something that is no web server; browsers refuse most of them too.
@@ -120,8 +122,10 @@ class Courier:
         headers: Mapping[str, str],
         body: bytes | None,
         settles: Callable[[int], bool],
+        sink: Callable[[bytes], object] | None = None,
     ) -> Reply:
-        """Send and follow redirects, except to a status that ``settles`` the matter.
+        """Send and follow redirects, except to a status that ``settles`` the matter. The body of an answer
+        with such a status goes to ``sink`` piece by piece, where there is one, and is not in the reply.
 
         Raises AddressRefused for the first hop, RedirectRefused for the others, httpcore2's errors, and
         never gives up on its own: the caller sets the deadline.
@@ -129,7 +133,7 @@ class Courier:
         headers = {name.lower(): value for name, value in headers.items()}
         for hop in range(MAX_REDIRECTS + 1):
             try:
-                answer = await self._hop(method, url, headers, body, settles)
+                answer = await self._hop(method, url, headers, body, settles, sink)
             except AddressRefused as error:
                 if hop == 0:
                     raise
@@ -154,6 +158,7 @@ class Courier:
         headers: Mapping[str, str],
         body: bytes | None,
         settles: Callable[[int], bool],
+        sink: Callable[[bytes], object] | None,
     ) -> Reply | tuple[int, str]:
         """The answer, or a redirect's status and Location."""
         if url.scheme == "https" and self._context is None:
@@ -184,16 +189,13 @@ class Courier:
             location = received.get("location")
             if location is not None and response.status in _REDIRECTS and not settles(response.status):
                 return response.status, location
-            content, truncated = await self._read(response)
+            if sink is None:
+                content, truncated = await _read(response, self._max_bytes)
+            elif settles(response.status):
+                content, truncated = b"", await _pour(response, self._max_bytes, sink)
+            else:
+                content, truncated = await _read(response, min(self._max_bytes, EXCUSE_BYTES))
             return Reply(response.status, received, content, truncated, str(url))
-
-    async def _read(self, response: httpcore2.Response) -> tuple[bytes, bool]:
-        content = bytearray()
-        async for chunk in response.aiter_stream():
-            content += chunk
-            if len(content) > self._max_bytes:
-                return bytes(content[: self._max_bytes]), True
-        return bytes(content), False
 
     @staticmethod
     def _target(url: httpx2.URL, location: str) -> httpx2.URL:
@@ -209,6 +211,25 @@ class Courier:
 def place(url: httpx2.URL) -> str:
     """A URL for messages: without its query, which often holds secrets."""
     return str(url.copy_with(query=None))
+
+
+async def _read(response: httpcore2.Response, most: int) -> tuple[bytes, bool]:
+    content = bytearray()
+    async for chunk in response.aiter_stream():
+        content += chunk
+        if len(content) > most:
+            return bytes(content[:most]), True
+    return bytes(content), False
+
+
+async def _pour(response: httpcore2.Response, most: int, sink: Callable[[bytes], object]) -> bool:
+    """Whether there was more than ``most``."""
+    async for chunk in response.aiter_stream():
+        most -= len(chunk)
+        if most < 0:
+            return True
+        sink(chunk)
+    return False
 
 
 def _origin(url: httpx2.URL) -> tuple[str, bytes, int]:

@@ -10,29 +10,23 @@ import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import httpcore2
 import httpx2
 import msgspec
 
-from rota.handlers.addresses import AddressRefused, Guard, Resolver, resolve
-from rota.handlers.request import Courier, RedirectRefused, Reply, check_url, place
+from rota.handlers.addresses import Guard, Resolver, resolve
+from rota.handlers.outcomes import AGENT, as_endings, refusal
+from rota.handlers.request import Courier, Reply, check_url
 from rota.handlers.settings import WebhookSettings
 from rota.sdk import trace
 from rota.sdk.context import Context
-from rota.sdk.control import Fail, Retry
 from rota.sdk.signature import BadPayload
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_SECONDS = 600.0
 MAX_HEADERS = 50
 MAX_HEADER_CHARS = 16 * 1024
-MAX_RETRY_AFTER = 24 * 3600.0
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -53,7 +47,6 @@ _OWN_HEADERS = frozenset(
         *("expect", "proxy-authorization", "proxy-connection", "webhook-id", "webhook-timestamp"),
     }
 )
-_AGAIN = frozenset({408, 425, 429})
 _CHARSETS = frozenset({"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16"})
 
 
@@ -88,12 +81,11 @@ def webhook(
     """The handler for these settings."""
     guard = Guard(allow_private=settings.allow_private, networks=settings.allow_networks)
     courier = Courier(guard, settings.max_response_bytes, resolver=resolver, context=context)
-    agent = f"rota/{_version()}"
 
     async def webhook(ctx: Context, payload: WebhookPayload) -> WebhookResult:
         url, method = _url(payload.url), _method(payload.method)
         content, content_type = _body(payload)
-        headers = {"user-agent": agent, "accept": "*/*"}
+        headers = {"user-agent": AGENT, "accept": "*/*"}
         headers |= trace.carried(ctx.headers)
         if content_type is not None:
             headers["content-type"] = content_type
@@ -102,28 +94,13 @@ def webhook(
         expected = _expected(payload.expected_status)
         seconds = _timeout(payload.timeout, settings.timeout)
         started = time.monotonic()
-        try:
+        with as_endings(url, seconds):
             async with asyncio.timeout(seconds):
                 reply = await courier.send(method, url, headers, content, expected)
-        except AddressRefused as error:
-            raise Fail(str(error)) from None
-        except RedirectRefused as error:
-            raise Retry(message=str(error)) from None
-        except TimeoutError:
-            raise Retry(message=f"{place(url)} gave no complete answer within {seconds:g} s.") from None
-        except httpcore2.LocalProtocolError as error:
-            raise Fail(f"{place(url)} cannot be asked this way: {error}") from None
-        except (
-            httpcore2.NetworkError,
-            httpcore2.TimeoutException,
-            httpcore2.RemoteProtocolError,
-            OSError,
-        ) as error:
-            raise Retry(message=f"{place(url)}: {str(error) or type(error).__name__}") from None
         elapsed = round((time.monotonic() - started) * 1000)
         body, encoding = _text(reply)
         if not expected(reply.status):
-            raise _refusal(reply, body if encoding == "text" else f"{len(reply.body)} bytes of no text")
+            raise refusal(reply, body if encoding == "text" else f"{len(reply.body)} bytes of no text")
         return WebhookResult(reply.status, reply.headers, body, encoding, reply.truncated, reply.url, elapsed)
 
     return webhook
@@ -206,39 +183,6 @@ def _expected(given: int | str | list[int | str]) -> Callable[[int], bool]:
     )
 
 
-def _refusal(reply: Reply, body: str) -> Exception:
-    """The error for a status that was not expected: try again later, or never."""
-    try:
-        phrase = f"{reply.status} {HTTPStatus(reply.status).phrase}"
-    except ValueError:
-        phrase = str(reply.status)
-    piece = " ".join("".join(c if c.isprintable() else " " for c in body[:1000]).split())[:300]
-    message = f"{place(httpx2.URL(reply.url))} answered {phrase}{': ' + piece if piece else '.'}"
-    if reply.status in _AGAIN or reply.status >= 500:
-        return Retry(delay=retry_after(reply.headers.get("retry-after"), time.time()), message=message)
-    return Fail(message)
-
-
-def retry_after(text: str | None, now: float) -> float | None:
-    """Seconds, 1 to a day, that a Retry-After header (seconds or an HTTP date) asks for; None if unusable.
-
-    ``now`` is Unix time in seconds.
-    """
-    if text is None:
-        return None
-    text = text.strip()
-    if re.fullmatch(r"[0-9]{1,18}", text):
-        wait = float(text)
-    else:
-        try:
-            moment = parsedate_to_datetime(text)
-        except (ValueError, OverflowError):
-            return None
-        wait = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-    # Not below a second: "0" from an overloaded receiver is no wish to be asked in a tight loop.
-    return min(max(wait, 1.0), MAX_RETRY_AFTER)
-
-
 def _text(reply: Reply) -> tuple[str, str]:
     """The body as JSON can hold it, and how: text in its charset where that works, base64 otherwise."""
     charset = re.search(r"charset\s*=\s*\"?([\w.:-]+)", reply.headers.get("content-type", ""), re.IGNORECASE)
@@ -250,10 +194,3 @@ def _text(reply: Reply) -> tuple[str, str]:
     except (LookupError, UnicodeError):
         pass
     return base64.b64encode(reply.body).decode("ascii"), "base64"
-
-
-def _version() -> str:
-    try:
-        return version("rota")
-    except PackageNotFoundError:
-        return "0"
