@@ -248,6 +248,22 @@ async def test_what_programs_print_is_kept_as_far_as_it_can_be(site: Site) -> No
         assert "at most" in row["result"]
 
 
+async def test_a_long_failure_is_shown_whole(site: Site) -> None:
+    async with worker(site) as one:
+        for size, kept in ((200_000, 200_000), (2_000_000, 16_384)):
+            id = await post(site, type="program_zip", attempts=7)
+            text = "make run error: exit status 2\nOutput: " + "x" * (size - 38)
+            await one.answer(await one.job(), text, False)
+            await one.nothing_came()
+            [row] = [row for row in await results(site) if row["job"]["id"] == id]
+            assert row["result"][:kept] == text[:kept]
+            assert ("were not kept" in row["result"]) == (kept < size)
+            assert len(row["result"]) < kept + 100
+            shown = await site.job(id)
+            assert len(shown["error"]["message"]) < 17_000
+            assert ("details" in shown["error"]) == (kept == size)
+
+
 async def test_three_tries_each_behind_all_that_wait(site: Site) -> None:
     first = await post(site, type="program_zip", input="a")
     others = [await post(site, type="hash", input=name) for name in "bc"]

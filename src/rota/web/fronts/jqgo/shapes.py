@@ -19,6 +19,8 @@ OTHER = "jqgo"
 """The type of a job whose own is none that a job can have here, such as ``""``."""
 TRIES = 3
 """Of a job, those included that its client says it had."""
+SURE = 8_000
+"""Characters that the message of an error has room for in any case; a longer text goes into its details."""
 RESULTS = ("done", "failed", "timeout")
 """How a try ends that has a result; one whose worker was lost has none."""
 
@@ -69,6 +71,16 @@ class Done(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     duration: int
 
 
+class Failed(msgspec.Struct, frozen=True):
+    """The details of a failure as they are kept."""
+
+    result: str
+
+
+class _Whole(msgspec.Struct, frozen=True):
+    details: Failed
+
+
 def to_job(body: bytes, queue: str) -> JobSpec:
     """BadInput for what is no job."""
     try:
@@ -113,7 +125,7 @@ def to_result(job: Job) -> Result:
         if said is not None:
             return Result(from_job(job), said.result, said.duration, True)
         return Result(from_job(job), _text(job), took, True)
-    return Result(from_job(job), _message(last.error) or job.reason or "", took, False)
+    return Result(from_job(job), _why(last.error) or job.reason or "", took, False)
 
 
 def waits(job: Job) -> bool:
@@ -143,7 +155,10 @@ def ending(report: Report, lease: Lease) -> Ending:
     if report.success:
         kept = _encode(Done(report.text, report.duration))
         return Ending(lease.id, lease.lease, "done", result=msgspec.Raw(kept))
-    return Ending(lease.id, lease.lease, "failed", error=Error("JobFailed", report.text))
+    error = Error("JobFailed", report.text)
+    if len(report.text) > SURE:
+        error = Error("JobFailed", report.text, details=msgspec.Raw(_encode(Failed(report.text))))
+    return Ending(lease.id, lease.lease, "failed", error=error)
 
 
 def _shown(
@@ -189,8 +204,14 @@ def _text(job: Job) -> str:
     return base64.b64encode(job.result).decode()
 
 
-def _message(error: bytes | None) -> str:
-    return "" if error is None else str(msgspec.json.decode(error, type=dict[str, Any]).get("message", ""))
+def _why(error: bytes | None) -> str:
+    """What a worker said of a failure: all of it where it is in the details."""
+    if error is None:
+        return ""
+    try:
+        return msgspec.json.decode(error, type=_Whole).details.result
+    except msgspec.MsgspecError:
+        return str(msgspec.json.decode(error, type=dict[str, Any]).get("message", ""))
 
 
 def _plain(json: bytes) -> str:
