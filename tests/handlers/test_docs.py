@@ -12,25 +12,35 @@ import pytest
 from rota.handlers import TYPES, HandlerSettings, build
 from rota.handlers.email import EmailResult
 from rota.handlers.files import FilePayload, FileResult
+from rota.handlers.fronts import PROGRAMS
 from rota.handlers.message import EmailPayload
-from rota.handlers.settings import FileSettings
+from rota.handlers.program import build_programs
+from rota.handlers.program_payload import ExecurlPayload, ProgramPayload
+from rota.handlers.program_run import Report
+from rota.handlers.settings import FileSettings, ProgramSettings
 from rota.handlers.sleep import SleepResult
 from rota.handlers.webhook import WebhookPayload, WebhookResult
 from rota.model.protocol import Work
 from rota.model.spec import JobSpec
+from rota.programs.sandbox import Sandbox
 
 PAGE = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
-SECTIONS = dict(zip(TYPES, re.split(r"^## `\w+`$", PAGE, flags=re.MULTILINE)[1:], strict=True))
+ALL_TYPES = (*TYPES, *PROGRAMS)
+SECTIONS = dict(zip(ALL_TYPES, re.split(r"^## `\w+`$", PAGE, flags=re.MULTILINE)[1:], strict=True))
 REQUESTS = [
     (type, request)
     for type, section in SECTIONS.items()
     for request in re.findall(r"curl --json '(\{.*?\})' '", section, re.DOTALL)
 ]
-RESULTS: dict[str, Any] = dict(zip(TYPES, (SleepResult, EmailResult, WebhookResult, FileResult), strict=True))
+RESULTS: dict[str, Any] = dict(
+    zip(ALL_TYPES, (SleepResult, EmailResult, WebhookResult, FileResult, Report, Report), strict=True)
+)
 PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "send_email": EmailPayload,
     "webhook": WebhookPayload,
     "process_file": FilePayload,
+    "program_zip": ProgramPayload,
+    "execurl": ExecurlPayload,
 }
 
 
@@ -38,15 +48,17 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
 def test_requests_are_taken(type: str, request_: str) -> None:
     spec = msgspec.json.decode(request_, type=JobSpec)
     assert spec.type == type
-    task = build(HandlerSettings(files=FileSettings(folder="."))).tasks[type]
+    tasks = build(HandlerSettings(files=FileSettings(folder="."))).tasks
+    tasks |= build_programs(ProgramSettings(), Sandbox()).tasks
+    task = tasks[type]
     task.signature.decode(Work("id", 1, type, "default", 1, 1, payload=spec.payload))
 
 
 def test_every_section_has_a_request() -> None:
-    assert {type for type, _ in REQUESTS} == set(TYPES)
+    assert {type for type, _ in REQUESTS} == set(ALL_TYPES)
 
 
-@pytest.mark.parametrize("type", TYPES)
+@pytest.mark.parametrize("type", ALL_TYPES)
 def test_results_have_these_fields(type: str) -> None:
     blocks = re.findall(r"^```json\n(.*?)^```$", SECTIONS[type], re.DOTALL | re.MULTILINE)
     assert blocks

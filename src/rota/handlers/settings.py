@@ -74,3 +74,41 @@ class HandlerSettings(msgspec.Struct, frozen=True, kw_only=True):
     email: EmailSettings = EmailSettings()
     webhook: WebhookSettings = WebhookSettings()
     files: FileSettings = FileSettings()
+
+
+class ProgramSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What programs may use, and what is kept of them. Sizes in bytes.
+
+    ``timeout`` is the wall time of a job that asks for none, ``max_timeout`` the most it may ask for. Of
+    ``cpu_seconds``, ``cpus`` and ``memory`` a job gets this much, or less if it asks for less;
+    ``cpu_seconds`` None: as much as fits into its wall time on its cores. The other limits are those of
+    :class:`rota.programs.ask.Limits`; ``output`` is what is kept of the output, its beginning and its end.
+
+    ``grace``: seconds from the request to end until a program is killed. ``artifact_limit``: the largest zip
+    archive of ``out/`` that is kept. ``result_limit``: what the server keeps of a result. ``log_lines``: how
+    many lines of output go to a job's log. ``network``: whether a job may ask for it. ``execurl`` downloads
+    from where ``allow_private`` and ``allow_networks`` let a webhook go, at most ``download_limit`` bytes in
+    ``download_timeout`` seconds.
+    """
+
+    timeout: float = 60.0
+    max_timeout: float = 3600.0
+    cpu_seconds: float | None = None
+    cpus: float = 1.0
+    memory: int = 512 << 20
+    processes: int = 64
+    open_files: int = 256
+    file_size: int = 256 << 20
+    disk: int = 512 << 20
+    tmp: int = 64 << 20
+    shm: int = 64 << 20
+    output: int = 1 << 20
+    network: bool = False
+    grace: float = 5.0
+    artifact_limit: int = 64 << 20
+    result_limit: int = 1 << 20
+    log_lines: int = 5000
+    allow_private: bool = False
+    allow_networks: tuple[str, ...] = ()
+    download_limit: int = 64 << 20
+    download_timeout: float = 60.0
