@@ -457,8 +457,11 @@ if names:
     if len(pids) > 4 or max(pids) > 50:
         print("BROKEN processes", pids)
     for path in ("cmdline", "keys", "key-users", "kallsyms", "modules", "timer_list"):
-        if os.path.exists("/proc/" + path) and open("/proc/" + path).read():
-            print("BROKEN /proc/" + path)
+        try:
+            if open("/proc/" + path).read():
+                print("BROKEN /proc/" + path)
+        except (FileNotFoundError, PermissionError):
+            pass
     tries("kcore", lambda: open("/proc/kcore", "rb").read(10))
     tries("kmsg", lambda: open("/proc/kmsg", "rb").read(10))
     tries("pid 1", lambda: os.listdir("/proc/1/root/etc/ssl"))

@@ -216,7 +216,7 @@ def test_the_arguments_of_bubblewrap_are_these() -> None:
         "--ro-bind /usr /usr --symlink usr/bin /bin --proc /proc --dev /dev "
         "--perms 1777 --size 2097152 --tmpfs /dev/shm "
         "--perms 1777 --size 1048576 --tmpfs /tmp --symlink ../tmp /var/tmp "
-        "--ro-bind-data 7 /etc/passwd --ro-bind-data 8 /proc/cmdline "
+        "--file 7 /etc/passwd --ro-bind-data 8 /proc/cmdline "
         "--bind /srv/jobs/1 /job --remount-ro /dev --remount-ro / --chdir /job "
         "--json-status-fd 9 --seccomp 10 --block-fd 11"
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import stat
 from collections.abc import Mapping
 
 from rota.programs.order import Order
@@ -36,8 +38,14 @@ def files(order: Order) -> dict[str, str]:
     if not order.network:
         found["/etc/hosts"] = LOCAL_HOSTS
     if order.proc:
-        found |= {path: "" for path in MASKED if os.path.exists(path)}
+        found |= dict.fromkeys(_masked(), "")
     return found
+
+
+@functools.cache
+def _masked() -> list[str]:
+    # What only root may read the program cannot: each mask costs a mount.
+    return [path for path in MASKED if os.path.exists(path) and os.stat(path).st_mode & stat.S_IROTH]
 
 
 def environment(order: Order) -> dict[str, str]:
@@ -86,7 +94,8 @@ def arguments(
         said += ["--perms", "1777", "--size", str(order.limits.tmp), "--tmpfs", "/tmp"]  # noqa: S108
         said += ["--symlink", "../tmp", "/var/tmp"]  # noqa: S108
     for path, fd in given.items():
-        said += ["--ro-bind-data", str(fd), path]
+        # A mask is a mount of its own; what is in the root is read-only with it.
+        said += ["--ro-bind-data" if path.startswith("/proc/") else "--file", str(fd), path]
     said += ["--bind", order.folder, JOB, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", JOB]
     said += ["--json-status-fd", str(status)]
     if seccomp is not None:

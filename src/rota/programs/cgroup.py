@@ -102,9 +102,16 @@ class Group:
         self.folders = list(dict.fromkeys(self.of.values()))
 
     def make(self) -> None:
-        """Create the folders."""
-        for folder in self.folders:
-            folder.mkdir()
+        """Create the folders, all or none."""
+        made = []
+        try:
+            for folder in self.folders:
+                folder.mkdir()
+                made.append(folder)
+        except OSError:
+            for folder in made:
+                folder.rmdir()
+            raise
 
     def limit(self, limits: Limits) -> None:
         """Write the limits; OSError when one of them is refused."""

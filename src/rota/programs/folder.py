@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,7 +95,7 @@ def empty(top: int) -> None:
                 for name in os.listdir(fd):
                     if stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode):
                         _enterable(name, fd)
-                        os.rename(name, secrets.token_hex(16), src_dir_fd=fd, dst_dir_fd=top)
+                        os.rename(name, os.urandom(16).hex(), src_dir_fd=fd, dst_dir_fd=top)
                     else:
                         os.unlink(name, dir_fd=fd)
             finally:

@@ -1,32 +1,29 @@
-"""The keeper: a small process beside the server that forks an overseer for each job.
+"""The keeper: a small process beside the server that forks the overseers, one for each job that runs at once.
 
 The server itself cannot: it has threads and much memory, and what happens between fork and exec here is a
 good deal. The keeper imports nothing but the standard library and this package, and ends with the server.
+
+Overseers wait at the server's socket; whoever is free takes the next order. The keeper knows of each whether
+it waits or works, makes another when none waits, and lets those go that are too many.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import gc
-import json
 import os
+import select
 import signal
 import socket
 import sys
 import time
-import traceback
-from pathlib import Path
 
-from rota.programs import kernel, seccomp, start, survey
-from rota.programs.cgroup import Place
-from rota.programs.order import Order
-from rota.programs.oversee import clear, oversee
-from rota.programs.spare import Spare
-from rota.programs.sweep import sweep
+from rota.programs import crew, kernel, seccomp, start
 
-MOST_DESCRIPTORS = 8
-_TAKEN, _GONE = b"t", b"g"
+# Overseers that may wait for the next order.
+MOST_IDLE = 2
+# Seconds after the last one that waited was given work until there is another: a start is not disturbed.
+SOON = 0.02
 
 
 def main() -> None:
@@ -37,35 +34,18 @@ def main() -> None:
     # What a terminal or a service manager sends to all is for the server; with it this process ends.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    # Overseers are nobody's worry after they have reported.
+    # Overseers report to their job's server; that they ended is heard by their channel.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _warm()
-    place: Place | None = None
-    token = ""
-    count = 0
-    while True:
-        # One overseer is always forked ahead and waits for the next order; when it has one, the next is
-        # forked.
-        told, tell = os.pipe2(os.O_CLOEXEC)
-        count += 1
-        if os.fork() == 0:
-            try:
-                os.close(told)
-                _next(sock, tell, place, f"{token}-{os.getpid()}-{count}")
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(0)
-        os.close(tell)
-        said = os.read(told, 65536)
-        os.close(told)
-        if said == _GONE:
-            return
-        if not said:
-            time.sleep(0.1)  # it was killed; should that happen to all of them, not as fast as we can
-        elif said != _TAKEN:
-            token, (version, folders) = json.loads(said)
-            place = Place(version, folders)
+    keeper = _Keeper(sock)
+    keeper.serve()
+    sock.close()
+    for channel in keeper.channels.values():
+        channel.close()
+    # What they are about is short now: their jobs are being killed, their groups removed.
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
 
 
 def _warm() -> None:
@@ -74,54 +54,75 @@ def _warm() -> None:
     if seccomp.machine() is not None:
         seccomp.program()
         seccomp.program(hidden_memory=False)
+    start.warm()
     gc.collect()
     gc.freeze()
     gc.disable()
 
 
-def _next(sock: socket.socket, tell: int, place: Place | None, name: str) -> None:
-    """Be the next overseer: prepare, wait for the server's word, do it."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    kernel.prctl(kernel.PR_SET_NAME, b"rota-oversee")
-    try:
-        spare = Spare(place, name, start.run, start.warm)
-    except OSError:
-        # An order that needs the groups will say so.
-        traceback.print_exc()
-        spare = Spare(None, name, start.run, start.warm)
-    start.warm()
-    word, fds, _, _ = socket.recv_fds(sock, 64, MOST_DESCRIPTORS)
-    sock.close()
-    told = b""
-    if len(fds) > 1:
-        # Not closed: it may go on to the child.
-        told = os.pread(fds[1], os.fstat(fds[1]).st_size, 0)
-    if word != b"run":
-        spare.dismiss()
-    # Should the keeper be dead, this is still done; the server makes another one for what comes after.
-    with contextlib.suppress(BrokenPipeError):
-        os.write(tell, _GONE if not word else told if word == b"groups" else _TAKEN)
-    os.close(tell)
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    if word == b"run":
-        # What follows, the lock on the server's folder and the socket that holds the slot, is only kept
-        # until the end.
-        oversee(Order.decode(told), socket.socket(fileno=fds[0]), fds[1], fds[2], spare)
-    elif word:
-        said = _answer(word, told)
-        # Nobody may be waiting for it.
-        with contextlib.suppress(OSError):
-            socket.socket(fileno=fds[0]).send(json.dumps(said).encode())
+class _Keeper:
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.channels: dict[int, socket.socket] = {}
+        self.idle: set[int] = set()
+        self.place: bytes = crew.NOWHERE
+        self.count = 0
 
+    def serve(self) -> None:
+        self._fork()
+        gone = False
+        while not gone:
+            poll = select.poll()
+            for fd in self.channels:
+                poll.register(fd, select.POLLIN)
+            if not self.idle:
+                # Somebody asks, and nobody is there to take it.
+                poll.register(self.sock, select.POLLIN)
+            ready = [fd for fd, _ in poll.poll(None if self.idle else SOON * 1000)]
+            for fd in ready:
+                if fd in self.channels:
+                    gone = self._hear(fd) or gone
+            if not self.idle and not gone and (not ready or self.sock.fileno() in ready):
+                self._fork()
 
-def _answer(word: bytes, told: bytes) -> object:
-    if word == b"survey":
-        return survey.everything()
-    if word == b"sweep":
-        root, first_uid = json.loads(told)
-        return dataclasses.asdict(sweep(Path(root), first_uid))
-    if word == b"clear":
-        clear(Order.decode(told))
-    return True
+    def _hear(self, fd: int) -> bool:
+        """One message of an overseer; whether the server is gone."""
+        channel = self.channels[fd]
+        try:
+            said = channel.recv(65536)
+        except OSError:
+            said = b""
+        if not said:
+            del self.channels[fd]
+            channel.close()
+            if fd in self.idle:
+                self.idle.discard(fd)
+                time.sleep(0.1)  # it was killed; should that happen to all of them, not as fast as we can
+        elif said[:1] == crew.TAKEN:
+            self.idle.discard(fd)
+            # Where the groups are comes with the orders; the next overseers will have theirs ready there.
+            self.place = said[1:] or self.place
+        elif said == crew.DONE:
+            stays = len(self.idle) < MOST_IDLE
+            with contextlib.suppress(OSError):
+                channel.send(crew.STAY if stays else crew.LEAVE)
+            if stays:
+                self.idle.add(fd)
+        return said == crew.GONE
+
+    def _fork(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.count += 1
+        if os.fork() == 0:
+            try:
+                # Each ends when the keeper does: none may hold the keeper's end of another's channel.
+                for channel in (ours, *self.channels.values()):
+                    channel.close()
+                crew.Overseer(self.sock, theirs, self.place, self.count).work()
+            except BaseException:
+                crew.complain()
+            finally:
+                os._exit(0)
+        theirs.close()
+        self.channels[ours.fileno()] = ours
+        self.idle.add(ours.fileno())

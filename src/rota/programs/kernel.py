@@ -13,6 +13,8 @@ PR_SET_NO_NEW_PRIVS = 38
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_SECCOMP = 22
 
+_CLOSE_RANGE, _CLOEXEC = 436, 4
+
 
 @functools.cache
 def libc() -> ctypes.CDLL:
@@ -36,6 +38,11 @@ def syscall(name: str, number: int, *arguments: object) -> int:
     if answer < 0:
         raise failure(name)
     return answer
+
+
+def close_on_exec(first: int) -> None:
+    """Let no descriptor from this number on survive an exec."""
+    syscall("close_range", _CLOSE_RANGE, first, 0xFFFFFFFF, _CLOEXEC)
 
 
 def failure(what: str) -> OSError:

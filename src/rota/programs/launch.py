@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,11 @@ from rota.programs.order import Order
 
 T = TypeVar("T")
 _CHUNK = 64 << 10
+# Seconds after which an overseer that should have ended its job is killed with it, and that an order may wait
+# for one before somebody has to look what is wrong.
+PATIENCE = 10.0
+BEGIN = 60.0
+_LONG = 1e8
 _MAIN = "import sys; sys.path.insert(0, sys.argv[1]); from rota.programs.keeper import main; main()"
 
 
@@ -29,15 +35,6 @@ class Keeper:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
-        self._groups: bytes | None = None
-
-    def use_groups(self, token: str, place: tuple[int, dict[str, str]]) -> None:
-        """From now on jobs have control groups in this place (version, controller to folder), named after
-        the token."""
-        with self._lock:
-            self._groups = json.dumps([token, place]).encode()
-            if self._socket is not None:
-                self._send_groups(self._socket, self._groups)
 
     def send(self, word: bytes, fds: list[int]) -> None:
         """Hand over descriptors; the first is the socket on which the answer is awaited. May take a tenth of
@@ -55,14 +52,31 @@ class Keeper:
                 else:
                     return
 
-    @property
-    def running(self) -> bool:
-        """Whether handing over will not have to start it."""
-        return self._socket is not None
+    def offer(self, word: bytes, fds: list[int]) -> bool:
+        """As ``send``, but only if that can be done at once; whether it was."""
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._socket is None:
+                return False
+            socket.send_fds(self._socket, [word], fds, socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Let the keeper end; it does when nobody is at the other end."""
         with self._lock:
+            self._stop()
+
+    def renew(self) -> None:
+        """Have another keeper from now on; what runs under this one runs on."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
             self._stop()
 
     def _start(self) -> socket.socket:
@@ -79,22 +93,19 @@ class Keeper:
                 start_new_session=True,
             )
         ours.settimeout(30)
-        if self._groups is not None:
-            self._send_groups(ours, self._groups)
         return ours
-
-    def _send_groups(self, sock: socket.socket, groups: bytes) -> None:
-        # Messages are taken in turn, each by the next overseer: whatever is sent after this knows of it.
-        answer, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with answer, theirs, contextlib.ExitStack() as opened:
-            socket.send_fds(sock, [b"groups"], [theirs.fileno(), _memory(opened, groups)])
 
     def _stop(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         if self._process is not None:
-            self._process.wait()
+            try:
+                self._process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                # It waits for an overseer that stands still, which is for the next sweep.
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
 
@@ -158,90 +169,120 @@ async def follow(
     ``held`` are descriptors that the overseer keeps open until then. Cancelling asks the program to end,
     waits for that, and goes on as cancelled; a second time kills it.
     """
-    loop = asyncio.get_running_loop()
-    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    read, write = os.pipe2(os.O_CLOEXEC)
-    try:
-        with theirs, contextlib.ExitStack() as opened:
-            opened.callback(os.close, write)
-            fds = [theirs.fileno(), _memory(opened, order.encode()), write, *held]
-            if keeper.running:
-                keeper.send(b"run", fds)
-            else:
+    for again in (True, False):
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as handed:
+            read, write = os.pipe2(os.O_CLOEXEC)
+            handed.callback(os.close, write)
+            reading = Output(read, output, order.limits.output, order.limits.output_total)
+            opened.callback(reading.close)
+            control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            handed.enter_context(theirs)
+            opened.enter_context(control).setblocking(False)
+            fds = [theirs.fileno(), _memory(handed, order.encode()), write, *held]
+            if not keeper.offer(b"run", fds):
                 await to_end(asyncio.to_thread(keeper.send, b"run", fds))
-    except BaseException:
-        control.close()
-        os.close(read)
-        raise
-    control.setblocking(False)
-    reading = Output(read, output, order.limits.output, order.limits.output_total)
-    try:
-        report, group = await _wait(control, reading, stop)
-        if not report:
-            # Whoever killed the overseer left its work to us.
-            await request(keeper, b"clear", dataclasses.replace(order, name=group).encode(), held)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(reading.ended), 5)
-    finally:
-        loop.remove_reader(control)
-        control.close()
-        reading.close()
+            handed.close()
+            overseer = _Overseer(control, order)
+            opened.callback(overseer.close)
+            report = await overseer.wait(reading, stop)
+            if overseer.group is not None and not report:
+                # Whoever killed the overseer left its work to us.
+                told = dataclasses.replace(order, name=overseer.group).encode()
+                await request(keeper, b"clear", told, held)
+            if overseer.cancelled:
+                raise asyncio.CancelledError
+            if overseer.group is None and not report and again:
+                # The keeper was killed with the order in its hands, or stands still: nobody has begun.
+                keeper.renew()
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(reading.ended), 5)
+            break
     return (json.loads(report) if report else None), reading
 
 
-async def _wait(control: socket.socket, reading: Output, stop: asyncio.Event | None) -> tuple[bytes, str]:
-    """The report, and the name of the job's control groups, which the overseer tells before it begins."""
-    loop = asyncio.get_running_loop()
-    told: asyncio.Future[bytes] = loop.create_future()
-    group = ""
+class _Overseer:
+    """The server's end of one job: what its overseer says, and what it is told."""
 
-    def listen() -> None:
+    def __init__(self, control: socket.socket, order: Order) -> None:
+        self.group: str | None = None  # the name of the job's control groups, once it has begun
+        self.cancelled = 0
+        self._control = control
+        self._order = order
+        self._pidfd = -1
+        self._loop = asyncio.get_running_loop()
+        self._report: asyncio.Future[bytes] = self._loop.create_future()
+        # Whoever makes it stand still holds up nobody for longer than this.
+        self._until: float | None = self._loop.time() + BEGIN
+        self._loop.add_reader(control, self._listen)
+
+    def close(self) -> None:
+        """Hear no more."""
+        self._loop.remove_reader(self._control)
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+
+    async def wait(self, reading: Output, stop: asyncio.Event | None) -> bytes:
+        """The report; empty when the overseer was killed. Cancelling is passed on to it and counted in
+        ``cancelled``."""
+        flood = self._loop.create_task(reading.too_much.wait())
+        stopping = self._loop.create_task(stop.wait()) if stop is not None else None
         try:
-            data = control.recv(_CHUNK)
+            while not self._report.done():
+                try:
+                    ahead: set[asyncio.Future[Any]] = {self._report}
+                    ahead |= {task for task in (flood, stopping) if task is not None and not task.done()}
+                    left = None if self._until is None else max(self._until - self._loop.time(), 0)
+                    done, _ = await asyncio.wait(ahead, return_when=asyncio.FIRST_COMPLETED, timeout=left)
+                except asyncio.CancelledError:
+                    self.cancelled += 1
+                    self._say(b"stop" if self.cancelled == 1 else b"kill")
+                    continue
+                if not done:
+                    self._give_up()
+                if flood in done:
+                    self._say(b"output")
+                if stopping is not None and stopping in done:
+                    self._say(b"stop")
+        finally:
+            flood.cancel()
+            if stopping is not None:
+                stopping.cancel()
+        return self._report.result()
+
+    def _listen(self) -> None:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, _CHUNK, 1)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if data.startswith(b'{"group"'):
-            nonlocal group
-            group = json.loads(data)["group"]
+            data, fds = b"", []
+        if data.startswith(b'{"begun"'):
+            self.group = json.loads(data)["begun"]
+            (self._pidfd,) = fds
+            wall = min(self._order.limits.wall_seconds, _LONG)
+            self._until = self._loop.time() + wall + self._order.grace_seconds + PATIENCE
             return
-        loop.remove_reader(control)
-        if not told.done():
-            told.set_result(data)
+        self._loop.remove_reader(self._control)
+        if not self._report.done():
+            self._report.set_result(data)
 
-    loop.add_reader(control, listen)
-    flood = loop.create_task(reading.too_much.wait())
-    stopping = loop.create_task(stop.wait()) if stop is not None else None
-    cancelled = 0
-    try:
-        while not told.done():
-            try:
-                ahead: set[asyncio.Future[Any]] = {told}
-                ahead |= {task for task in (flood, stopping) if task is not None and not task.done()}
-                await asyncio.wait(ahead, return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                cancelled += 1
-                _say(control, b"stop" if cancelled == 1 else b"kill")
-                continue
-            if flood.done():
-                _say(control, b"output")
-            if stopping is not None and stopping.done():
-                _say(control, b"stop")
-                stopping = None
-    finally:
-        flood.cancel()
-        if stopping is not None:
-            stopping.cancel()
-    if cancelled:
-        raise asyncio.CancelledError
-    return told.result(), group
+    def _say(self, word: bytes) -> None:
+        if self._until is not None:
+            patience = PATIENCE + (self._order.grace_seconds if word == b"stop" else 0)
+            self._until = min(self._until, self._loop.time() + patience)
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError):
+            self._control.send(word)
 
-
-def _say(control: socket.socket, word: bytes) -> None:
-    # It may have ended meanwhile.
-    with contextlib.suppress(OSError):
-        control.send(word)
+    def _give_up(self) -> None:
+        """It stands still: kill it, and its job with it."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        elif not self._report.done():
+            self._report.set_result(b"")
+        self._until = None
 
 
 async def to_end(work: Coroutine[Any, Any, T]) -> T:

@@ -17,8 +17,8 @@ Seen = tuple[str, Literal["bind", "link"], str]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One job for the keeper. ``name`` is that of its control groups, once it is known; ``uid`` None keeps
-    the server's user.
+    """One job for the keeper. ``name`` is what those of its control groups begin with, in a report theirs;
+    ``uid`` None keeps the server's user.
 
     ``groups`` is (version, controller to folder), ``landlock`` the version to use or 0, ``seen`` the
     toolchain.
@@ -44,7 +44,10 @@ class Order:
 
     def encode(self) -> bytes:
         """As bytes for the keeper."""
-        return json.dumps(dataclasses.asdict(self)).encode()
+        # Not asdict, which copies it all before.
+        found = {name: getattr(self, name) for name in _FIELDS}
+        found["limits"] = dataclasses.asdict(self.limits)
+        return json.dumps(found).encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Order:
@@ -55,3 +58,6 @@ class Order:
         if found["groups"] is not None:
             found["groups"] = (found["groups"][0], found["groups"][1])
         return cls(**found)
+
+
+_FIELDS = [each.name for each in dataclasses.fields(Order)]

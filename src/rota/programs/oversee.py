@@ -28,12 +28,15 @@ SHARE = 0.1
 _POLITE = {"timeout", "cpu", "cancelled"}
 
 
-def oversee(order: Order, control: socket.socket, told: int, output: int, spare: Spare) -> None:
-    """Run the order, which can be read from ``told``, from start to end; ``output`` is the pipe for what it
-    writes."""
+def oversee(order: Order, control: socket.socket, spare: Spare, me: int) -> None:
+    """Run the order, which the spare was told, from start to end, and report to ``control``; ``me`` is a
+    descriptor of this process.
+
+    What is left to do is ``spare.close()``, for which nobody waits.
+    """
     job = _Job(order, control, spare)
     try:
-        job.run(told, output)
+        job.run(me)
     except OSError as error:
         job.why_not = f"{error.strerror}: {error.filename}" if error.filename else str(error)
     except folder.Odd as error:
@@ -43,7 +46,6 @@ def oversee(order: Order, control: socket.socket, told: int, output: int, spare:
         # Nobody may be left to hear it.
         with contextlib.suppress(OSError):
             control.send(json.dumps(job.report()).encode())
-            control.close()
 
 
 def clear(order: Order) -> None:
@@ -79,31 +81,33 @@ class _Job:
         self.forks_refused = False
         self.free = 0
 
-    def run(self, told: int, output: int) -> None:
+    def run(self, me: int) -> None:
         order = self.order
+        # From here on the server can kill this process, and knows what to clear after it.
+        begun = {"begun": self.spare.group.name if self.spare.group is not None else ""}
+        socket.send_fds(self.control, [json.dumps(begun).encode()], [me])
         if order.uid is not None:
             folder.give(order.folder, order.uid, order.uid)
         if order.groups is not None:
             if self.spare.group is None:
                 raise OSError(0, "its control groups could not be made")
             self.group = self.spare.group
-            self.control.send(json.dumps({"group": self.group.name}).encode())
             self.base = self.group.cpu_seconds() or 0.0
             self.group.limit(self.limits)
         self.began = time.monotonic()
-        self.spare.become(told, output)
+        self.spare.go()
         self.started = order.how != "bubblewrap"
-        os.close(output)
-        block: int | None = self.spare.block
         if not start.holds_back(order):
-            os.close(self.spare.block)
-            block = None
-        self._watch(self.spare.status, block)
+            self.spare.let_on()
+        main = os.pidfd_open(self.main)
+        try:
+            self._watch(main, self.spare.status)
+        finally:
+            os.close(main)
 
     # --- while it runs ---
 
-    def _watch(self, status: int, block: int | None) -> None:
-        main = os.pidfd_open(self.main)
+    def _watch(self, main: int, status: int) -> None:
         poll = select.poll()
         for fd in (main, status, self.control.fileno()):
             poll.register(fd, select.POLLIN)
@@ -114,7 +118,7 @@ class _Job:
             if status in ready:
                 if data := os.read(status, 65536):
                     lines += data
-                    lines = self._told(lines, block)
+                    lines = self._told(lines)
                 else:
                     poll.unregister(status)
                     ready.discard(status)
@@ -132,13 +136,13 @@ class _Job:
         self._count(used)
         while data := os.read(status, 65536):
             lines += data
-        self._told(lines, None)
+        self._told(lines)
         if self.order.how != "bubblewrap" and not (self.kill_at and os.WIFSIGNALED(code)):
             self.status = _as_a_shell(code)
         if abs(self.free - _free(self.order.folder)) > self.limits.disk // 16:
             self._look_at_disk()
 
-    def _told(self, lines: bytes, block: int | None) -> bytes:
+    def _told(self, lines: bytes) -> bytes:
         """What bubblewrap says: the first process, later its status. Without it: why the exec failed, or
         nothing."""
         *whole, rest = lines.split(b"\n")
@@ -148,10 +152,10 @@ class _Job:
                 self.first = said["child-pid"]
                 with contextlib.suppress(OSError):
                     self.first_fd = os.pidfd_open(self.first)
-                if block is not None:
+                if start.holds_back(self.order):
                     with contextlib.suppress(OSError):
                         rlimits.put_processes(self.limits.processes + 1, self.first)
-                    os.close(block)
+                    self.spare.let_on()
             if "exit-code" in said:
                 self.started = True
                 self.status = said["exit-code"]
@@ -258,7 +262,7 @@ class _Job:
     # --- afterwards ---
 
     def clear(self) -> None:
-        """See to it that no process of the job is left, then take the last figures and remove its groups."""
+        """See to it that no process of the job is left, then take the last figures."""
         if self.order.how != "bubblewrap" or not self.started:
             self._kill_open()
         if self.first_fd >= 0:
@@ -266,6 +270,8 @@ class _Job:
             waiting = select.poll()
             waiting.register(self.first_fd, select.POLLIN)
             waiting.poll(1000)
+            os.close(self.first_fd)
+            self.first_fd = -1
         while True:
             try:
                 pid, _, used = os.wait4(-1, os.WNOHANG)
@@ -283,8 +289,6 @@ class _Job:
                 self.peak = self.group.peak_memory() or self.peak
                 self.out_of_memory = self.group.out_of_memory()
                 self.forks_refused = self.group.forks_refused()
-        if self.spare.group is not None:
-            self.spare.group.remove()
 
     def _count(self, used: Any) -> None:
         self.cpu += used.ru_utime + used.ru_stime

@@ -145,7 +145,11 @@ class Sandbox:
     async def _follow(
         self, order: Order, keep: list[int], on_output: Callable[[bytes], None], stop: asyncio.Event | None
     ) -> Ran:
-        report, output = await launch.follow(self._keeper, order, keep, on_output, stop)
+        try:
+            report, output = await launch.follow(self._keeper, order, keep, on_output, stop)
+        except OSError as error:
+            # No descriptor, no memory, no process is free; with luck there is one later.
+            raise SandboxUnavailable(f"no program can be started now: {error.strerror or error}") from error
         if output.failed is not None:
             raise output.failed
         if report is None:
@@ -163,7 +167,7 @@ class Sandbox:
         if uid is not None:
             _passable(place)
         return Order(
-            name="",
+            name=self._home().name,
             command=list(ask.command),
             folder=str(place),
             env=dict(ask.env),
@@ -189,9 +193,6 @@ class Sandbox:
 
     async def _probe(self) -> Table:
         found = await launch.request(self._keeper, b"survey")
-        bare = probe.table(found, None, None, proc=True, leave_out=self._leave_out)
-        if bare.groups is not None:
-            await asyncio.to_thread(self._keeper.use_groups, self._home().name, bare.groups)
         path, box = found["bubblewrap"]
         network = box
         proc = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import pwd
 import socket
@@ -47,7 +48,9 @@ def name(uid: int) -> bytes:
     return f"\0rota-slot-{os.stat('/proc/self/ns/user').st_ino}-{uid}".encode()
 
 
+@functools.cache
 def _known(uid: int) -> bool:
+    # Asked once: it reads files, or asks other machines.
     try:
         pwd.getpwuid(uid)
     except KeyError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
 from rota.programs import bwrap, kernel, landlock, rlimits, seccomp
 from rota.programs.ask import Limits
@@ -36,27 +37,31 @@ def filter_of(order: Order) -> bytes:
     return seccomp.program(families, hidden_memory=order.groups is not None and order.how == "bubblewrap")
 
 
-def run(order: Order, status: int, block: int) -> None:
-    """Become the program, confined: an exec, or OSError. ``status`` and ``block`` are for bubblewrap.
+def prepare(order: Order, status: int, block: int) -> Callable[[], None]:
+    """Make all that can be made ahead, and give what becomes the program, confined: an exec, or OSError.
 
-    The control groups have been joined; the output is in place.
+    ``status`` and ``block`` are for bubblewrap. The control groups have been joined; the output is in place.
     """
+    overseer = os.getppid()
     if order.how != "bubblewrap":
-        _exec_confined(order)
-        return
+        return lambda: _exec_confined(order, overseer)
     given = {path: _memory(path, text.encode()) for path, text in bwrap.files(order).items()}
     rules = _memory("filter", filter_of(order)) if order.seccomp else None
     hold = block if holds_back(order) else None
     said = bwrap.arguments(order, given, status=status, seccomp=rules, block=hold)
     args = _memory("arguments", "".join(word + "\0" for word in said).encode())
-    _become(order)
-    if order.network and order.landlock >= 6:
-        landlock.close_abstract_sockets(order.landlock)
-    _pass_on_nothing()
-    for fd in (*given.values(), args, status, rules, hold):
-        if fd is not None:
+    kept = [fd for fd in (*given.values(), args, status, rules, hold) if fd is not None]
+
+    def run() -> None:
+        _become(order, overseer)
+        if order.network and order.landlock >= 6:
+            landlock.close_abstract_sockets(order.landlock)
+        _pass_on_nothing()
+        for fd in kept:
             os.set_inheritable(fd, True)
-    os.execve(order.bubblewrap, [order.bubblewrap, "--args", str(args), "--", *order.command], {})  # noqa: S606
+        os.execve(order.bubblewrap, [order.bubblewrap, "--args", str(args), "--", *order.command], {})  # noqa: S606
+
+    return run
 
 
 def holds_back(order: Order) -> bool:
@@ -69,7 +74,7 @@ def holds_back(order: Order) -> bool:
 
 
 def warm() -> None:
-    """Go once through what ``run`` needs, so that the memory it writes to is this process's own before it
+    """Go once through what ``prepare`` needs, so that the memory it writes to is this process's own before it
     counts."""
     order = Order.decode(_LIKE_ANY.encode())
     filter_of(order)
@@ -78,8 +83,9 @@ def warm() -> None:
     os.close(_memory("warm", b""))
 
 
-def _become(order: Order) -> None:
-    """Take the limits, and be the job's user: in this order, since each gives up a power."""
+def _become(order: Order, overseer: int) -> None:
+    """Take the limits, and be the job's user: in this order, since each gives up a power. Die with the
+    overseer."""
     for number in _DEFAULT_AGAIN:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -92,14 +98,16 @@ def _become(order: Order) -> None:
         os.setgroups([])
         os.setresgid(order.uid, order.uid, order.uid)
         os.setresuid(order.uid, order.uid, order.uid)
+    # After the change of user, which takes it away again.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != overseer:
+        os._exit(0)
     os.umask(0o022)
 
 
-def _exec_confined(order: Order) -> None:
-    _become(order)
+def _exec_confined(order: Order, overseer: int) -> None:
+    _become(order, overseer)
     os.setsid()
-    # After the change of user, which takes it away again.
-    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     temporary = os.path.join(order.folder, ".tmp")
     os.makedirs(temporary, exist_ok=True)
     os.chdir(order.folder)
@@ -117,10 +125,14 @@ def _exec_confined(order: Order) -> None:
 def _pass_on_nothing() -> None:
     """Close at the exec all but standard input and output, whoever forgot what: a descriptor can be a way
     out."""
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd > 2:
-            with contextlib.suppress(OSError):
-                os.set_inheritable(fd, False)
+    try:
+        kernel.close_on_exec(3)
+    except OSError:
+        # Older than Linux 5.11.
+        for fd in map(int, os.listdir("/proc/self/fd")):
+            if fd > 2:
+                with contextlib.suppress(OSError):
+                    os.set_inheritable(fd, False)
 
 
 def _memory(name: str, data: bytes) -> int:
