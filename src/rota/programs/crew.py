@@ -24,7 +24,7 @@ MOST_JOBS = 200
 # Said to the keeper: an order was taken (with the place of its groups, if that is news), it is done, the
 # server is gone.
 TAKEN, DONE, GONE = b"t", b"d", b"g"
-# Answered to DONE: wait for the next one; end.
+# Answered to DONE: wait for the next one (with the socket to wait at); end.
 STAY, LEAVE = b"s", b"l"
 # No groups, as JSON.
 NOWHERE = b"null"
@@ -49,14 +49,18 @@ class Overseer:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         kernel.prctl(kernel.PR_SET_NAME, b"rota-oversee")
         self.me = os.pidfd_open(os.getpid())
-        # Of those who wait one is enough.
-        self.ears.register(self.sock, select.EPOLLIN | select.EPOLLEXCLUSIVE)
         self.ears.register(self.channel, select.EPOLLIN)
+        self._wait_at(self.sock)
         stays = True
         while stays:
             spare = self._spare(self.place)
             start.warm()
             stays = self._next(spare)
+
+    def _wait_at(self, sock: socket.socket) -> None:
+        # Of those who wait one is woken.
+        self.ears.register(sock, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self.sock = sock
 
     def _spare(self, place: bytes) -> Spare:
         self.jobs += 1
@@ -109,6 +113,9 @@ class Overseer:
         with socket.socket(fileno=fds[0]) as control, contextlib.ExitStack() as held:
             for fd in (told, *fds[3:]):
                 held.callback(os.close, fd)
+            # Held only while somebody may listen: the server hears at once when nobody does.
+            self.ears.unregister(self.sock)
+            self.sock.close()
             # It prepares what it can while the rest is done here.
             spare.tell(told, output)
             order = Order.decode(_all(told))
@@ -131,7 +138,11 @@ class Overseer:
     def _stays(self) -> bool:
         self._tell(DONE)
         with contextlib.suppress(OSError):
-            return self.channel.recv(16) == STAY
+            said, fds, _, _ = socket.recv_fds(self.channel, 16, 1)
+            if said == STAY:
+                os.set_inheritable(fds[0], False)
+                self._wait_at(socket.socket(fileno=fds[0]))
+                return True
         return False
 
     def _tell(self, word: bytes) -> None:

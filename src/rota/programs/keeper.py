@@ -105,7 +105,10 @@ class _Keeper:
         elif said == crew.DONE:
             stays = len(self.idle) < MOST_IDLE
             with contextlib.suppress(OSError):
-                channel.send(crew.STAY if stays else crew.LEAVE)
+                if stays:
+                    socket.send_fds(channel, [crew.STAY], [self.sock.fileno()])
+                else:
+                    channel.send(crew.LEAVE)
             if stays:
                 self.idle.add(fd)
         return said == crew.GONE
