@@ -187,6 +187,9 @@ async def follow(
             report = await overseer.wait(reading, stop)
             if overseer.group is not None and not report:
                 # Whoever killed the overseer left its work to us.
+                if overseer.stood_still:
+                    # Others may, too.
+                    keeper.renew()
                 told = dataclasses.replace(order, name=overseer.group).encode()
                 await request(keeper, b"clear", told, held)
             if overseer.cancelled:
@@ -207,17 +210,19 @@ class _Overseer:
     def __init__(self, control: socket.socket, order: Order) -> None:
         self.group: str | None = None  # the name of the job's control groups, once it has begun
         self.cancelled = 0
+        self.stood_still = False
         self._control = control
         self._order = order
         self._pidfd = -1
         self._loop = asyncio.get_running_loop()
         self._report: asyncio.Future[bytes] = self._loop.create_future()
         # Whoever makes it stand still holds up nobody for longer than this.
-        self._until: float | None = self._loop.time() + BEGIN
+        self._clock = self._loop.call_later(BEGIN, self._give_up)
         self._loop.add_reader(control, self._listen)
 
     def close(self) -> None:
         """Hear no more."""
+        self._clock.cancel()
         self._loop.remove_reader(self._control)
         if self._pidfd >= 0:
             os.close(self._pidfd)
@@ -232,14 +237,11 @@ class _Overseer:
                 try:
                     ahead: set[asyncio.Future[Any]] = {self._report}
                     ahead |= {task for task in (flood, stopping) if task is not None and not task.done()}
-                    left = None if self._until is None else max(self._until - self._loop.time(), 0)
-                    done, _ = await asyncio.wait(ahead, return_when=asyncio.FIRST_COMPLETED, timeout=left)
+                    done, _ = await asyncio.wait(ahead, return_when=asyncio.FIRST_COMPLETED)
                 except asyncio.CancelledError:
                     self.cancelled += 1
                     self._say(b"stop" if self.cancelled == 1 else b"kill")
                     continue
-                if not done:
-                    self._give_up()
                 if flood in done:
                     self._say(b"output")
                 if stopping is not None and stopping in done:
@@ -260,29 +262,30 @@ class _Overseer:
         if data.startswith(b'{"begun"'):
             self.group = json.loads(data)["begun"]
             (self._pidfd,) = fds
-            wall = min(self._order.limits.wall_seconds, _LONG)
-            self._until = self._loop.time() + wall + self._order.grace_seconds + PATIENCE
+            self._give_up_in(min(self._order.limits.wall_seconds, _LONG) + self._order.grace_seconds)
             return
         self._loop.remove_reader(self._control)
         if not self._report.done():
             self._report.set_result(data)
 
     def _say(self, word: bytes) -> None:
-        if self._until is not None:
-            patience = PATIENCE + (self._order.grace_seconds if word == b"stop" else 0)
-            self._until = min(self._until, self._loop.time() + patience)
+        self._give_up_in(self._order.grace_seconds if word == b"stop" else 0)
         # It may have ended meanwhile.
         with contextlib.suppress(OSError):
             self._control.send(word)
 
+    def _give_up_in(self, seconds: float) -> None:
+        self._clock.cancel()
+        self._clock = self._loop.call_later(seconds + PATIENCE, self._give_up)
+
     def _give_up(self) -> None:
-        """It stands still: kill it, and its job with it."""
+        # It stands still: kill it, and its job with it.
+        self.stood_still = True
         if self._pidfd >= 0:
             with contextlib.suppress(OSError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         elif not self._report.done():
             self._report.set_result(b"")
-        self._until = None
 
 
 async def to_end(work: Coroutine[Any, Any, T]) -> T:
