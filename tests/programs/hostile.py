@@ -775,3 +775,140 @@ int main(void) {
 }
 """,
 )
+
+
+# --- and what else is known to have been tried ---
+
+case(
+    "py",
+    "threads",
+    """
+import threading
+gate = threading.Event()
+count = 0
+threading.stack_size(65536)
+try:
+    for _ in range(60):
+        threading.Thread(target=gate.wait, daemon=True).start()
+        count += 1
+    print("BROKEN", count, "threads where 16 processes are allowed")
+except RuntimeError:
+    pass
+gate.set()
+print("held")
+""",
+)
+case("sh", "stands_still", "kill -STOP $$; echo BROKEN it went on", "timeout", wall_seconds=0.4)
+case(
+    "py",
+    "kills_the_first",
+    """
+for pid in (1, -1):
+    if pid == 1 or os.getpid() < 50:
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            if pid == -1 and number == signal.SIGKILL:
+                continue  # it may kill itself, but that says nothing
+            try:
+                os.kill(pid, number)
+            except OSError:
+                pass
+print("held")
+""",
+)
+case(
+    "py",
+    "pidfds",
+    """
+tries("a pidfd of a process outside", lambda: os.close(os.pidfd_open(int(HOST("VICTIM")))), errno.ESRCH) \\
+    if os.getpid() < 50 else None
+child = os.fork()
+if child == 0:
+    signal.pause()
+fd = os.pidfd_open(child)
+tries("pidfd_getfd", lambda: call(438, fd, 1, 0), errno.EPERM)
+tries("kcmp", lambda: call(312 if X86 else 272, os.getpid(), child, 0, 0, 0), errno.EPERM)
+tries("process_madvise", lambda: call(440, fd, None, 0, 20, 0), errno.EPERM)
+os.kill(child, signal.SIGKILL)
+print("held")
+""",
+)
+case(
+    "py",
+    "privileges",
+    """
+tries("setuid", lambda: os.setuid(0), errno.EPERM, errno.EINVAL)
+tries("setgid", lambda: os.setgid(0), errno.EPERM, errno.EINVAL)
+tries("setresuid", lambda: os.setresuid(0, 0, 0), errno.EPERM, errno.EINVAL)
+tries("setgroups", lambda: os.setgroups([0]), errno.EPERM, errno.EINVAL)
+tries("capset", lambda: call(126 if X86 else 91, (ctypes.c_uint32 * 2)(0x20080522, 0),
+                             (ctypes.c_uint32 * 6)(1, 1, 0, 0, 0, 0)), errno.EPERM)
+tries("a file for somebody else", lambda: os.chown("program.py", 0, 0), errno.EPERM, errno.EINVAL)
+if any(group == 0 for group in os.getgroups()):
+    print("BROKEN in the group of root")
+print("held")
+""",
+)
+case(
+    "py",
+    "own_proc",
+    """
+for name, text in dict(oom_score_adj="-1000", uid_map="0 0 1", gid_map="0 0 1", setgroups="allow",
+                       loginuid="0").items():
+    def write():
+        with open("/proc/self/" + name, "w") as file:
+            file.write(text)
+    tries(name, write)
+tries("sysctl", lambda: os.open("/proc/sys/kernel/hostname", os.O_WRONLY))
+print("held")
+""",
+)
+case(
+    "py",
+    "sparse_file",
+    """
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+file = open("sparse", "wb")
+tries("a hole of a terabyte", lambda: file.truncate(1 << 40), errno.EFBIG)
+tries("room for a gigabyte", lambda: os.posix_fallocate(file.fileno(), 0, 1 << 30), errno.EFBIG, errno.ENOSPC)
+print("held")
+""",
+)
+case(
+    "sh",
+    "core_dump",
+    """
+sh -c 'ulimit -c unlimited 2>/dev/null; kill -ABRT $$'
+ls | grep -v -x program.sh | while read -r name; do echo "BROKEN $name"; done
+echo held
+""",
+)
+case(
+    "py",
+    "pipe_hog",
+    """
+import fcntl
+filled = 0
+held = []
+try:
+    for _ in range(120):
+        read, write = os.pipe()
+        held.append((read, write))
+        os.set_blocking(write, False)
+        try:
+            fcntl.fcntl(write, 1031, 1 << 20)
+        except PermissionError:
+            pass
+        try:
+            while True:
+                filled += os.write(write, b"1" * 65536)
+        except BlockingIOError:
+            pass
+except OSError:
+    pass
+if filled > 96 << 20:
+    print("BROKEN", filled, "bytes in pipes where 48 MiB are allowed")
+""",
+    "memory exit",
+    held=False,
+    memory=48 * MIB,
+)

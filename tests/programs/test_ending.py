@@ -184,6 +184,21 @@ async def test_a_killed_overseer_takes_its_program_along(out: tuple[str, ...]) -
     assert not cgroup.left_by(token, cgroup.places())
 
 
+async def test_a_killed_overseer_takes_its_program_along_where_nobody_clears_after_it() -> None:
+    # Without a user and groups of its own, a program that outlived its overseer could not be found.
+    out = ("user", "memory and processes", "cpu") if AS_ROOT else ("memory and processes", "cpu")
+    async with sandbox(leave_out=out, unsafe=True) as opened:
+        running = Running(opened)
+        pids = await running.started()
+        (overseer,) = [
+            pid for pid in parents(pids) if Path(f"/proc/{pid}/comm").read_text() == "rota-oversee\n"
+        ]
+        os.kill(overseer, signal.SIGKILL)
+        with pytest.raises(RotaError, match="was killed"):
+            await running.task
+        wait_gone(pids)
+
+
 def parents(pids: Iterable[int]) -> set[int]:
     """All ancestors of these."""
     found: set[int] = set()

@@ -14,7 +14,7 @@ import struct
 import pytest
 
 from rota.model.errors import BadInput
-from rota.programs import bwrap, cgroup, probe, seccomp, slots
+from rota.programs import bwrap, probe, seccomp, slots
 from rota.programs.ask import MIB, Ask, Limits, SandboxUnavailable
 from rota.programs.order import Order
 from rota.programs.sandbox import Sandbox
@@ -236,33 +236,6 @@ def test_no_room_means_none_and_not_all() -> None:
 def test_an_order_survives_the_way_to_the_keeper() -> None:
     whole = order(groups=(2, {"memory": "/x"}), env={"A": "ü\n"}, uid=5)
     assert Order.decode(whole.encode()) == whole
-
-
-# --- where control groups are ---
-
-
-def test_groups_are_found_in_both_layouts() -> None:
-    mounts = (
-        "25 1 0:22 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
-        "26 25 0:23 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
-        "27 25 0:24 /docker/abc /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-        "28 25 0:25 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n"
-        "29 25 0:26 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n"
-    )
-    text = "4:pids:/\n3:memory:/docker/abc/inner\n2:cpu,cpuacct:/a\n0::/b.slice/c\n"
-    old, new = cgroup.places(text, mounts)
-    assert old == cgroup.Place(
-        1,
-        {
-            "cpu": "/sys/fs/cgroup/cpu,cpuacct/a",
-            "cpuacct": "/sys/fs/cgroup/cpu,cpuacct/a",
-            "memory": "/sys/fs/cgroup/memory/inner",
-            "pids": "/sys/fs/cgroup/pids",
-        },
-    )
-    assert new == cgroup.Place(
-        2, dict.fromkeys(("memory", "pids", "cpu"), "/sys/fs/cgroup/unified/b.slice/c")
-    )
 
 
 # --- users for slots ---

@@ -14,6 +14,7 @@ from pathlib import Path
 from rota.programs.ask import Limits
 
 PREFIX = "rota-job-"
+_SERVER = "rota-server"
 _PERIOD = 100_000
 _CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 
@@ -44,7 +45,9 @@ def places(text: str | None = None, mounts: str | None = None) -> list[Place]:
         root, point = left.split()[3:5]
         kind, _, options = right.split(" ", 2)
         if kind == "cgroup2" and "" in inside:
-            new.update(dict.fromkeys(("memory", "pids", "cpu"), _below(point, root, inside[""])))
+            # A server that moved out of its group (below) has the groups of its jobs beside itself.
+            path = inside[""].removesuffix("/" + _SERVER) or "/"
+            new.update(dict.fromkeys(("memory", "pids", "cpu"), _below(point, root, path)))
         elif kind == "cgroup":
             for name in set(options.split(",")) & set(_CONTROLLERS) & set(inside):
                 old[name] = _below(point, root, inside[name])
@@ -81,7 +84,7 @@ def prepare(place: Place) -> str | None:
         try:
             switch.write_text(wanted)
         except OSError:
-            beside = folder / "rota-server"
+            beside = folder / _SERVER
             beside.mkdir(exist_ok=True)
             for pid in (folder / "cgroup.procs").read_text().split():
                 (beside / "cgroup.procs").write_text(pid)
