@@ -184,10 +184,12 @@ async def test_a_killed_overseer_takes_its_program_along(out: tuple[str, ...]) -
     assert not cgroup.left_by(token, cgroup.places())
 
 
+# Without a user and groups of its own, a program that outlived its overseer could not be found.
+UNFINDABLE = ("user", "memory and processes", "cpu") if AS_ROOT else ("memory and processes", "cpu")
+
+
 async def test_a_killed_overseer_takes_its_program_along_where_nobody_clears_after_it() -> None:
-    # Without a user and groups of its own, a program that outlived its overseer could not be found.
-    out = ("user", "memory and processes", "cpu") if AS_ROOT else ("memory and processes", "cpu")
-    async with sandbox(leave_out=out, unsafe=True) as opened:
+    async with sandbox(leave_out=UNFINDABLE, unsafe=True) as opened:
         running = Running(opened)
         pids = await running.started()
         (overseer,) = [
@@ -197,6 +199,24 @@ async def test_a_killed_overseer_takes_its_program_along_where_nobody_clears_aft
         with pytest.raises(RotaError, match="was killed"):
             await running.task
         wait_gone(pids)
+
+
+async def test_a_killed_overseer_takes_a_bare_program_along() -> None:
+    async with sandbox(leave_out=("bubblewrap", "network", *UNFINDABLE), unsafe=True) as opened:
+        word = secrets.token_hex(8)
+        ready = asyncio.Event()
+        running = asyncio.create_task(
+            run(opened, "echo; exec sleep 50", env={"WORD": word}, on_output=lambda _: ready.set())
+        )
+        await ready.wait()
+        (program,) = with_environment(word)
+        (overseer,) = [
+            pid for pid in parents([program]) if Path(f"/proc/{pid}/comm").read_text() == "rota-oversee\n"
+        ]
+        os.kill(overseer, signal.SIGKILL)
+        with pytest.raises(RotaError, match="was killed"):
+            await running
+        wait_gone([program])
 
 
 def parents(pids: Iterable[int]) -> set[int]:

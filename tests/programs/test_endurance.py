@@ -41,10 +41,10 @@ def crew_of(opened: Sandbox) -> set[int]:
     return set(procs.below(keeper_of(opened)))
 
 
-async def settled(opened: Sandbox) -> set[int]:
-    """The crew, once no more are there than may wait for orders: two, each with a child."""
+async def settled(opened: Sandbox, most: int = 4) -> set[int]:
+    """The crew, once no more are there than may wait for orders: two overseers, each with a child."""
     async with asyncio.timeout(20):
-        while len(crew := await asyncio.to_thread(crew_of, opened)) > 4:
+        while len(crew := await asyncio.to_thread(crew_of, opened)) > most:
             pass
     return crew
 
@@ -98,6 +98,15 @@ async def test_hundreds_of_runs_leave_nothing_behind() -> None:
         assert not cgroup.left_by(own.name, cgroup.places())
         assert not list((folder / "jobs").iterdir())
     assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+async def test_after_a_while_one_overseer_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = "import sys; sys.path.insert(0, sys.argv[1]); from rota.programs import keeper; "
+    monkeypatch.setattr(launch, "_MAIN", main + "keeper.CALM = 0.05; keeper.main()")
+    async with sandbox() as opened:
+        await asyncio.gather(*(run(opened, "true") for _ in range(4)))
+        await settled(opened, 2)
+        assert (await run(opened, "echo hello"))[1] == "hello\n"
 
 
 async def test_what_is_cancelled_and_killed_leaves_no_descriptor() -> None:

@@ -91,6 +91,13 @@ async def test_unsafe_runs_programs_where_nothing_holds_them() -> None:
         assert (ran.ok, said) == (True, "hello\n")
 
 
+async def test_user_namespaces_are_closed_without_the_filter_too() -> None:
+    async with sandbox(leave_out=("seccomp",), unsafe=True) as opened:
+        _, said = await run(opened, "unshare -U true 2>&1 && echo BROKEN")
+        assert "unshare failed" in said
+        assert "BROKEN" not in said
+
+
 @pytest.mark.parametrize(
     "options",
     [

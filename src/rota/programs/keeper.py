@@ -24,6 +24,8 @@ from rota.programs import crew, kernel, seccomp, start
 MOST_IDLE = 2
 # Seconds after the last one that waited was given work until there is another: a start is not disturbed.
 SOON = 0.02
+# Seconds without an order after which one is enough.
+CALM = 30.0
 
 
 def main() -> None:
@@ -78,7 +80,11 @@ class _Keeper:
             if not self.idle:
                 # Somebody asks, and nobody is there to take it.
                 poll.register(self.sock, select.POLLIN)
-            ready = [fd for fd, _ in poll.poll(None if self.idle else SOON * 1000)]
+            pause = (SOON, None, CALM)[min(len(self.idle), 2)]
+            ready = [fd for fd, _ in poll.poll(None if pause is None else pause * 1000)]
+            if not ready and len(self.idle) > 1:
+                with contextlib.suppress(OSError):
+                    self.channels[self.idle.pop()].send(crew.LEAVE)
             for fd in ready:
                 if fd in self.channels:
                     gone = self._hear(fd) or gone
