@@ -12,13 +12,12 @@ import select
 import signal
 import socket
 
-from rota.programs import kernel, start
+from rota.programs import kernel, passing, start
 from rota.programs.cgroup import Group, Place
 from rota.programs.order import Order
 from rota.programs.oversee import clear, oversee
 from rota.programs.spare import Spare
 
-MOST_DESCRIPTORS = 8
 # Jobs that one process oversees before a fresh one follows it.
 MOST_JOBS = 200
 # Said to the keeper: an order was taken (with the place of its groups, if that is news), it is done, the
@@ -99,10 +98,7 @@ class Overseer:
             ready = [fd for fd, _ in self.ears.poll()]
             # Should the keeper be dead, what is there is still done; what comes after gets another keeper.
             with contextlib.suppress(BlockingIOError):
-                word, fds, _, _ = socket.recv_fds(self.sock, 64, MOST_DESCRIPTORS, socket.MSG_DONTWAIT)
-                for fd in fds:
-                    os.set_inheritable(fd, False)
-                return word, fds
+                return passing.take(self.sock, 64, wait=False)
             if self.channel.fileno() in ready:
                 return None
 
@@ -138,9 +134,8 @@ class Overseer:
     def _stays(self) -> bool:
         self._tell(DONE)
         with contextlib.suppress(OSError):
-            said, fds, _, _ = socket.recv_fds(self.channel, 16, 1)
+            said, fds = passing.take(self.channel, 16)
             if said == STAY:
-                os.set_inheritable(fds[0], False)
                 self._wait_at(socket.socket(fileno=fds[0]))
                 return True
         return False

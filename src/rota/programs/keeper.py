@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 
-from rota.programs import crew, kernel, seccomp, start
+from rota.programs import crew, kernel, passing, seccomp, start
 
 # Overseers that may wait for the next order.
 MOST_IDLE = 2
@@ -112,7 +112,7 @@ class _Keeper:
             stays = len(self.idle) < MOST_IDLE
             with contextlib.suppress(OSError):
                 if stays:
-                    socket.send_fds(channel, [crew.STAY], [self.sock.fileno()])
+                    passing.give(channel, crew.STAY, [self.sock.fileno()])
                 else:
                     channel.send(crew.LEAVE)
             if stays:

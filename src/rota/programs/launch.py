@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rota.programs import passing
 from rota.programs.order import Order
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Keeper:
                 if self._socket is None:
                     self._socket = self._start()
                 try:
-                    socket.send_fds(self._socket, [word], fds)
+                    passing.give(self._socket, word, fds)
                 except OSError:
                     self._stop()
                     if not again:
@@ -59,7 +60,7 @@ class Keeper:
         try:
             if self._socket is None:
                 return False
-            socket.send_fds(self._socket, [word], fds, socket.MSG_DONTWAIT)
+            passing.give(self._socket, word, fds, wait=False)
         except OSError:
             return False
         else:
@@ -254,7 +255,7 @@ class _Overseer:
 
     def _listen(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, _CHUNK, 1)
+            data, fds = passing.take(self._control, _CHUNK, wait=False)
         except BlockingIOError:
             return
         except OSError:

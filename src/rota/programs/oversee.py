@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rota.programs import folder, procs, rlimits, start
+from rota.programs import folder, passing, procs, rlimits, start
 from rota.programs.cgroup import Group, Place
 from rota.programs.order import Order
 from rota.programs.spare import Spare
@@ -85,7 +85,7 @@ class _Job:
         order = self.order
         # From here on the server can kill this process, and knows what to clear after it.
         begun = {"begun": self.spare.group.name if self.spare.group is not None else ""}
-        socket.send_fds(self.control, [json.dumps(begun).encode()], [me])
+        passing.give(self.control, json.dumps(begun).encode(), [me])
         if order.uid is not None:
             folder.give(order.folder, order.uid, order.uid)
         if order.groups is not None:

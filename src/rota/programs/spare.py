@@ -11,7 +11,7 @@ import contextlib
 import os
 import socket
 
-from rota.programs import start
+from rota.programs import passing, start
 from rota.programs.cgroup import Group
 from rota.programs.order import Order
 
@@ -54,7 +54,7 @@ class Spare:
         writes."""
         # If it is dead, ``go`` says why.
         with contextlib.suppress(OSError):
-            socket.send_fds(self._socket, [b"order"], [told, output])
+            passing.give(self._socket, b"order", [told, output])
 
     def go(self) -> None:
         """Let the child become the program; OSError when it cannot."""
@@ -90,7 +90,7 @@ class Spare:
 
 
 def _become(sock: socket.socket, status: int, block: int) -> None:
-    word, fds, _, _ = socket.recv_fds(sock, 16, 2)
+    word, fds = passing.take(sock, 16)
     if not word:
         os._exit(0)
     told, output = fds
