@@ -1,6 +1,7 @@
 """Messages with descriptors between the server, the keeper, the overseers and their children.
 
-Python's ``socket.send_fds`` and ``recv_fds`` pass their flags to nobody (seen in 3.11), so with them everybody waits.
+Python's ``socket.send_fds`` and ``recv_fds`` pass their flags to nobody (seen in 3.11): with them everybody
+waits.
 """
 
 from __future__ import annotations

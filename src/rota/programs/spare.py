@@ -32,7 +32,14 @@ class Spare:
         self._said, say = os.pipe2(os.O_CLOEXEC)
         block, self._block = os.pipe2(os.O_CLOEXEC)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            theirs.close()
+            for fd in (status, say, block):
+                os.close(fd)
+            self.close()
+            raise
         if self.pid == 0:
             try:
                 for fd in (self.status, self._said, self._block, self._socket.fileno()):
