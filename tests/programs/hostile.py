@@ -365,6 +365,22 @@ echo held
 """,
 )
 
+case(
+    "py",
+    "runs_away",
+    """
+if os.fork() == 0:
+    os.setsid()
+    open("alive", "w").close()
+    while True:  # nobody who looks for it finds it where it was
+        if os.fork():
+            os._exit(0)
+os.wait()
+while not os.path.exists("alive"): time.sleep(0.001)
+print("held")
+""",
+)
+
 # --- the network ---
 
 case(
