@@ -22,8 +22,8 @@ app = rota.App()
 
 @app.task
 async def program_zip(ctx: rota.Context, payload: dict[str, Any]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "job"
+    with tempfile.TemporaryDirectory(dir=".") as place:
+        folder = Path(place).absolute() / "job"
         folder.mkdir()
         await ctx.read_upload(Path(place) / "upload.zip")
         with (Path(place) / "upload.zip").open("rb") as archive:
