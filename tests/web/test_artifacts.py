@@ -227,7 +227,9 @@ async def test_one_that_is_too_large(store: str) -> None:
         job = await running(site)
         assert (await keep(site, job, b"x" * 2000)).status_code == 200
         for body in (b"x" * 2001, pieces(b"x" * 2001, 500), LARGE, pieces(LARGE)):
-            told = problem(await keep(site, job, body), 413, "payload_too_large")
+            answer = await keep(site, job, body)
+            told = problem(answer, 413, "payload_too_large")
+            assert answer.headers["connection"] == "close"
             assert "2000 bytes (artifact_limit)" in told["detail"]
         assert await shown(site, job) == b"x" * 2000
 

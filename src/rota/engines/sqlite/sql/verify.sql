@@ -67,5 +67,5 @@ SELECT DISTINCT 'file number ' || file FROM parts WHERE NOT EXISTS (SELECT 1 FRO
 -- wrong_file
 SELECT 'file ' || id FROM files
 WHERE job IS NOT NULL
-  AND (kind IS NULL OR kind NOT IN ('upload', 'artifact') OR (kind = 'artifact') <> (lease IS NOT NULL) OR dropped
+  AND (kind IS NULL OR kind NOT IN ('upload', 'artifact') OR (kind = 'artifact') <> (lease IS NOT NULL)
        OR sha256 IS NULL OR bytes IS NOT (SELECT sum(length(p.data)) FROM parts AS p WHERE p.file = files.n));
