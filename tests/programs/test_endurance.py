@@ -18,7 +18,7 @@ from rota.programs.ask import MIB, Ask, Limits, NotStarted, SandboxUnavailable
 from rota.programs.sandbox import Sandbox
 from tests.programs.host import kill_all, with_environment
 from tests.programs.kit import open_folder, run, sandbox
-from tests.programs.test_ending import Running
+from tests.programs.test_ending import Running, wait_gone
 
 
 def keeper_of(opened: Sandbox) -> int:
@@ -83,6 +83,8 @@ async def test_hundreds_of_runs_leave_nothing_behind() -> None:
             ours, keepers = descriptors(), descriptors(keeper_of(opened))
             for _ in range(200):
                 await one()
+            for pid in crew_of(opened):
+                assert len(descriptors(pid)) < 20
             await asyncio.gather(*(one() for _ in range(20)))
             assert descriptors() == ours
             # One channel for each overseer that waits.
@@ -136,6 +138,7 @@ async def test_a_keeper_that_was_killed_between_runs_is_replaced() -> None:
             os.kill(keeper_of(opened), signal.SIGKILL)
             assert (await run(opened, "true"))[0].ok
             assert not crew & crew_of(opened)
+            wait_gone(crew)
 
 
 async def test_an_overseer_that_stands_still_is_killed_and_its_program_with_it(

@@ -31,10 +31,11 @@ def test_wiping_follows_no_link_and_minds_no_permission(tmp_path: Path) -> None:
 
 def test_wiping_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").touch()
     (tmp_path / "link").symlink_to(tmp_path / "precious")
     with pytest.raises(OSError, match="link"):
         folder.wipe(tmp_path / "link")
-    assert (tmp_path / "precious").is_dir()
+    assert (tmp_path / "precious" / "file").exists()
 
 
 def deep(top: Path, levels: int) -> None:

@@ -331,9 +331,11 @@ class _Seldom:
     def __call__(self, now: float) -> None:
         if now < self.next:
             return
+        used = time.thread_time()
         self.look()
-        took = time.monotonic() - now
-        self.least = now + took / SHARE
+        used = time.thread_time() - used
+        # On a machine with too much to do a look takes long, though it does not take much of it.
+        self.least = now + max(used / SHARE, 2 * (time.monotonic() - now))
         self.next = max(now + self.seconds, self.least)
 
 
