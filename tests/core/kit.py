@@ -109,11 +109,12 @@ async def attach(
     queues: Sequence[str] = ("default",),
     types: Sequence[str] | None = None,
     held: Sequence[Work | Lease] = (),
+    **more: Any,
 ) -> Hand:
-    """A worker that jobs are pushed to."""
+    """A worker that jobs are pushed to. ``more`` is what its hello says besides."""
     hand = Hand(service, id)
     leases = tuple(Lease(job.id, job.lease) for job in held)
-    hello = Hello(id, tuple(queues), slots, None if types is None else tuple(types), held=leases)
+    hello = Hello(id, tuple(queues), slots, None if types is None else tuple(types), held=leases, **more)
     hand.worker = await service.workers.attach(
         hello, "socket", hand.jobs.extend, hand.stops.extend, hand.drained
     )

@@ -62,11 +62,15 @@ class Listeners(kinds.Kind):
 
 
 class Jqgo(msgspec.Struct, frozen=True, kw_only=True):
-    """JobQueueGo. ``slots``: of the worker that stands in while no worker of its kind is connected."""
+    """JobQueueGo. ``slots``, and ``programs`` at a time: of the workers that stand in while none of its
+    kind is connected. ``program_timeout``: wall time.
+    """
 
     enabled: Annotated[bool, kinds.Truth()] = True
     queue: Annotated[str, kinds.Queue()] = "jqgo"
     slots: Annotated[int, kinds.Whole(0, 10_000)] = 10
+    programs: Annotated[int, kinds.Whole(0, 1000)] = 4
+    program_timeout: Annotated[float, kinds.Duration(0.1, DAY)] = 15.0
 
 
 class Poll(msgspec.Struct, frozen=True, kw_only=True):

@@ -200,6 +200,16 @@ class _Loading:
         path = "handlers.webhook.max_response_bytes"
         if self._together(path, "result_limit") and webhook.max_response_bytes > settings.result_limit:
             complain(path, f"must not be above result_limit ({settings.result_limit} bytes).")
+        programs = settings.programs
+        if self._together("programs.timeout", "programs.max_timeout") and (
+            programs.timeout > programs.max_timeout
+        ):
+            if "programs.timeout" in self.origins:
+                told = f"must not be above programs.max_timeout ({programs.max_timeout:g}s)."
+                complain("programs.timeout", told)
+            else:
+                told = f"must not be below programs.timeout ({programs.timeout:g}s)."
+                complain("programs.max_timeout", told)
         self._check_email(settings, complain)
 
     def _check_places(self, settings: Settings, complain: Any) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from rota.config import kinds
 from rota.config.fronts import Fronts, Listeners
+from rota.config.programs import Programs
 from rota.config.secret import Secret
 from rota.model.clock import SECOND
 from rota.model.policy import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, DEFAULT_RETENTION
@@ -109,6 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_file: Annotated[str | None, kinds.Text()] = None
     dev: Annotated[bool, kinds.Truth()] = False
     handlers: Handlers = Handlers()
+    programs: Programs = Programs()
     fronts: Fronts = Fronts()
     listeners: Annotated[tuple[tuple[str, tuple[str, ...]], ...], Listeners()] = ()
     origins: dict[str, str] = {}

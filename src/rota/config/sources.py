@@ -24,7 +24,7 @@ _SERVICE_LINK = re.compile(
 )
 
 # Flags whose names say less than the setting's path.
-_SHORT = {"surface": "fronts.pqexec.surface"}
+_SHORT = {"surface": "fronts.pqexec.surface", "unsafe_programs": "programs.unsafe"}
 
 _shorten = reprlib.Repr()
 _shorten.maxstring = _shorten.maxother = 80

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import msgspec
 
 from rota.core.causes import Cause, ended, failure, running, span, when
+from rota.core.programs import Programs
 from rota.core.turn import Turn, estimate
 from rota.model.clock import HOUR, SECOND
 from rota.model.job import ENDED, Job, State
@@ -52,6 +53,7 @@ class Line(msgspec.Struct, frozen=True):
     paused: bool
     stopped: bool
     roster: Sequence[Serving]
+    programs: Programs = Programs()
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +144,8 @@ def blockers(job: Job, line: Line) -> list[Cause]:
     if line.paused:
         found.append(Cause("queue_paused", f"The queue {job.queue} is paused.", numbers={"queue": job.queue}))
     nobody = [] if able(job, line) else [_nobody(job, line)]
+    if nobody and (refused := line.programs.cause(job)) is not None:
+        nobody.insert(0, refused)
     if line.stopped:
         draining = Cause("server_draining", "The server is draining.")
         # Its own workers drain because it does; of other workers there will be too few when it is back, too.

@@ -73,6 +73,9 @@ class InsideSource:
             except_types=() if stand_in is None else stand_in.except_types,
             stand_in=stand_in is not None,
         )
+        if self._service.dispatch.stopped:
+            # It came too late to be told with the others.
+            self.drained.set()
         return Welcome(workers.rules.lease / SECOND, workers.rules.beat / SECOND, hello.version)
 
     async def claim(self, slots: int) -> list[Work]:

@@ -11,7 +11,7 @@ from rota.model import policy, protocol
 from rota.model.clock import SECOND, seconds
 from rota.model.errors import BadInput
 from rota.model.job import Claimed, Job, Outcome, State
-from rota.model.protocol import MAX_QUEUES, MAX_SLOTS, MAX_TYPES, Ending, Work
+from rota.model.protocol import MAX_LAYERS, MAX_QUEUES, MAX_REASON, MAX_SLOTS, MAX_TYPES, Ending, Work
 from rota.model.spec import NAME_RULE, is_content_type, is_name
 
 _encode = msgspec.json.Encoder().encode
@@ -100,11 +100,29 @@ def check_id(worker: str, field: str = "worker") -> None:
         )
 
 
-def check_labels(name: str, version: str) -> None:
-    """BadInput unless what a worker calls itself can be shown."""
-    for field, text in (("name", name), ("version", version)):
+def check_labels(hello: protocol.Hello | protocol.Fetch) -> None:
+    """BadInput unless what a worker calls itself, and says of its sandbox, can be shown."""
+    for field, text in (("name", hello.name), ("version", hello.version)):
         if text:
             check_id(text, field)
+    box = hello.sandbox
+    if not box:
+        return
+    layers = box.layers
+    texts = [box.missing or "", *(layer.why_not or "" for layer in layers)]
+    if len(layers) > MAX_LAYERS or any(len(text) > MAX_REASON for text in texts):
+        raise BadInput(
+            f"sandbox may have {MAX_LAYERS} layers and reasons of {MAX_REASON} characters.",
+            code="invalid_worker",
+            field="sandbox",
+        )
+    for layer in layers:
+        if not (1 <= len(layer.name) <= 100 and layer.name.isprintable()):
+            raise BadInput(
+                "The name of a layer must have 1 to 100 printable characters.",
+                code="invalid_worker",
+                field="sandbox",
+            )
 
 
 def check_worker(worker: str, queues: tuple[str, ...], types: tuple[str, ...] | None, slots: int) -> None:

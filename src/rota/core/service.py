@@ -15,6 +15,7 @@ from rota.core.events import Event, moved, stored
 from rota.core.explain import Line, in_short, serving
 from rota.core.files import Files
 from rota.core.gather import Gather
+from rota.core.programs import Programs
 from rota.core.reports import Rules
 from rota.core.series import Series
 from rota.core.workers import Workers
@@ -64,6 +65,7 @@ class Service:
         self.workers = Workers(engine, self.dispatch, self.bus, self.clock, self.rules)
         self.files = Files(engine, self.limits)
         self.series = Series(engine, self.clock, self.workers.meter)
+        self.programs = Programs()
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""
@@ -253,9 +255,8 @@ class Service:
 
     def line(self, job: Job) -> Line:
         """What the server knows by heart of the line that a job stands in."""
-        return Line(
-            job.queue in self.dispatch.paused, self.dispatch.stopped, list(self.workers.roster.values())
-        )
+        roster = list(self.workers.roster.values())
+        return Line(job.queue in self.dispatch.paused, self.dispatch.stopped, roster, self.programs)
 
     def due(self, at: int) -> None:
         """A job is scheduled for then."""

@@ -32,6 +32,8 @@ class Worker:
         self.stand_in = False
         """Whether it works only as long as no other worker serves its queue."""
         self.slots = hello.slots
+        self.sandbox = hello.sandbox or None
+        """What it holds programs of others with, if it runs any."""
         self.connected_at = now
         self.last_beat = now
         self.silence = 0

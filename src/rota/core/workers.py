@@ -58,7 +58,7 @@ class Workers:
         to stop. ``except_types`` and ``stand_in``: see :class:`rota.core.dispatch.Taker`.
         """
         reports.check_worker(hello.worker, hello.queues, hello.types, hello.slots)
-        reports.check_labels(hello.name, hello.version)
+        reports.check_labels(hello)
         check_outside(hello.worker, transport)
         now = self._clock.now()
         worker = Worker(hello, transport, now)
@@ -144,7 +144,7 @@ class Workers:
         untouched.
         """
         reports.check_worker(ask.worker, ask.queues, ask.types, ask.slots)
-        reports.check_labels(ask.name, ask.version)
+        reports.check_labels(ask)
         check_outside(ask.worker, "poll")
         if not 0 <= ask.wait <= MAX_FETCH_WAIT:
             raise BadInput(f"wait must be 0 to {MAX_FETCH_WAIT} seconds.", code="invalid_wait", field="wait")
@@ -198,6 +198,7 @@ class Workers:
         left = worker.queues
         worker.queues, worker.types, worker.last_beat = ask.queues, ask.types, now
         worker.slots = max(ask.slots, len(worker.taken))
+        worker.sandbox = ask.sandbox or worker.sandbox
         worker.silence = 4 * self.rules.lease if silence is None else silence
         if worker.silent or left != ask.queues:
             worker.silent = False

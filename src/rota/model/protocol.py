@@ -28,6 +28,11 @@ Slots = Annotated[int, says(minimum=1, maximum=MAX_SLOTS)]
 Queues = Annotated[tuple[Name, ...], says(minItems=1, maxItems=MAX_QUEUES)]
 Types = Annotated[tuple[str, ...], says(maxItems=MAX_TYPES)]
 End = Literal["done", "failed", "snoozed", "released", "cancelled", "timeout"]
+Profile = Literal["strict", "standard", "basic", "none"]
+"""What a sandbox amounts to, the best one first (docs/sandbox.md)."""
+MAX_LAYERS = 50
+MAX_REASON = 2000
+"""Characters that say why a layer does not work, or what is missing."""
 
 
 class Error(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -122,6 +127,22 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
     reason: Literal["cancelled", "stale_lease"]
 
 
+class Layer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One layer of a sandbox, whether it was seen to work, and why not."""
+
+    name: Annotated[str, says(minLength=1, maxLength=100)]
+    works: bool
+    why_not: Annotated[str | None, says(maxLength=MAX_REASON)] = None
+
+
+class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a worker holds the programs with that it runs; ``missing``: what a better profile would take."""
+
+    profile: Profile
+    layers: Annotated[tuple[Layer, ...], says(maxItems=MAX_LAYERS)]
+    missing: Annotated[str | None, says(maxLength=MAX_REASON)] = None
+
+
 # worker to server
 
 
@@ -129,7 +150,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="op", forbid_unk
     """First frame of a worker. ``worker`` is a fresh random id per process start; ``types`` null means any.
 
     ``held`` names jobs still running from before a reconnect; ``slots`` counts all places, taken ones
-    included.
+    included; ``sandbox`` is there when it runs programs of others.
     """
 
     worker: WorkerId
@@ -139,6 +160,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="op", forbid_unk
     name: str = ""
     version: str = ""
     held: tuple[Lease, ...] = ()
+    sandbox: Sandbox | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish", tag_field="op", forbid_unknown_fields=True):
@@ -215,7 +237,9 @@ FromServer = Welcome | Jobs | Finished | Cancel | ServerDrain | Refused
 
 
 class Fetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``POST /v1/fetch``: up to ``slots`` jobs, waiting up to ``wait`` seconds (0 to 60) for the first."""
+    """``POST /v1/fetch``: up to ``slots`` jobs, waiting up to ``wait`` seconds (0 to 60) for the first. A
+    ``sandbox`` that was told once stands.
+    """
 
     worker: WorkerId
     queues: Queues
@@ -224,6 +248,7 @@ class Fetch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     types: Types | None = None
     name: str = ""
     version: str = ""
+    sandbox: Sandbox | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Fetched(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from rota.model.job import ENDED, Retry, State
+from rota.model.protocol import Sandbox
 
 
 class Created(msgspec.Struct, frozen=True, kw_only=True):
@@ -221,6 +222,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     connected_at: datetime | None = None
     last_beat: datetime | None = None
     draining: bool = False
+    sandbox: Sandbox | None = None
+    """What it holds programs of others with; None: it runs none."""
 
 
 class Blob(msgspec.Struct, frozen=True):

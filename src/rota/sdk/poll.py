@@ -55,7 +55,9 @@ class PollSource:
     async def open(self, hello: Hello) -> Welcome:
         self.drained.clear()
         self._jobs.clear()
-        self._ask = Fetch(hello.worker, hello.queues, 1, 0.0, hello.types, hello.name, hello.version)
+        self._ask = Fetch(
+            hello.worker, hello.queues, 1, 0.0, hello.types, hello.name, hello.version, hello.sandbox
+        )
         if hello.held or self._welcome is not None:
             # All slots may be taken, so nothing is fetched; this keeps what is held, or says that it is lost.
             stops = await self.extend(list(hello.held), [])

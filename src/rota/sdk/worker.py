@@ -17,7 +17,9 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 
-from rota.model.protocol import Hello
+from msgspec import UNSET
+
+from rota.model.protocol import Hello, Sandbox
 from rota.sdk import trace
 from rota.sdk.app import App
 from rota.sdk.desk import Desk
@@ -41,7 +43,7 @@ class Worker:
     name. ``slots``: how many handlers run at once, of all kinds together. ``grace``: seconds that running
     handlers get when the worker is drained. ``name``: what people see, by default host:pid. ``same_loop``:
     everything on the loop of ``run``, for handlers that are known not to block; what the server's own worker
-    does.
+    does. ``sandbox``: what it holds programs of others with, which people are shown.
 
     A coroutine handler that is to end is cancelled; one in a child process is killed; one in a thread only
     learns it from ``ctx.cancelled``. When the timeout of a thread's handler passes, the job ends for the
@@ -58,6 +60,7 @@ class Worker:
         grace: float = GRACE,
         name: str | None = None,
         same_loop: bool = False,
+        sandbox: Sandbox | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"slots must be 1 or more, not {slots}.")
@@ -75,6 +78,7 @@ class Worker:
         self._source = source
         self._grace = grace
         self._same_loop = same_loop
+        self._sandbox = sandbox
         # Re-entrant, as drain is called from signal handlers, which may interrupt each other.
         self._lock = threading.RLock()
         self._drains = 0
@@ -168,7 +172,9 @@ class Worker:
         desk = Desk(self._app.tasks, self.slots, others=self._app.others)
         desk.runners = self._runners(home, desk)
         types = None if self._app.others is not None else tuple(sorted(self._app.tasks))
-        hello = Hello(self.id, self.queues, self.slots, types, self.name, __version__)
+        hello = Hello(
+            self.id, self.queues, self.slots, types, self.name, __version__, sandbox=self._sandbox or UNSET
+        )
         link = Link(desk, self._source, hello, self._grace)
         with self._lock:
             self._link, self._network = link, asyncio.get_running_loop()

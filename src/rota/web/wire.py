@@ -13,6 +13,7 @@ from msgspec import inspect
 
 from rota.core.causes import Cause
 from rota.core.explain import Explanation
+from rota.core.programs import Programs
 from rota.core.service import QueueInfo
 from rota.core.worker import Worker
 from rota.model.clock import SECOND, to_text
@@ -230,7 +231,13 @@ def worker(one: Worker) -> dict[str, Any]:
         "connected_at": to_text(one.connected_at),
         "last_beat": to_text(one.last_beat),
         "draining": one.draining,
+        "sandbox": one.sandbox,
     }
+
+
+def programs(one: Programs) -> dict[str, Any]:
+    """Whether the server runs programs, as the API shows it."""
+    return {"state": one.state, "reason": one.reason, "sandbox": one.sandbox}
 
 
 def explanation(told: Explanation) -> dict[str, Any]:

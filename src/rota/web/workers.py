@@ -15,8 +15,11 @@ from rota.web.takes import takes
 
 @takes()
 async def list_workers(service: Service, request: Request, asked: Asked) -> Response:
-    """The workers that are connected to this server, with what each has in hand."""
-    return Json({"workers": [wire.worker(one) for one in service.workers.roster.values()]})
+    """The workers that are connected to this server, with what each has in hand; and whether the server runs
+    programs of others, which its own workers do in a sandbox.
+    """
+    workers = [wire.worker(one) for one in service.workers.roster.values()]
+    return Json({"workers": workers, "programs": wire.programs(service.programs)})
 
 
 @takes()

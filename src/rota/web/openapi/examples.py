@@ -8,7 +8,7 @@ import msgspec
 
 from rota.model import protocol
 from rota.model.job import Exponential, State
-from rota.model.protocol import Answer, Ending, Error, Fetched, Lease, Line, Progress, Work
+from rota.model.protocol import Answer, Ending, Error, Fetched, Layer, Lease, Line, Progress, Sandbox, Work
 from rota.model.spec import JobSpec
 from rota.web import wire
 from rota.web.filters import BulkRequest, Filter
@@ -175,7 +175,9 @@ WORKER = shapes.ConnectedWorker(
     connected_at=EARLIER,
     last_beat=NOW,
     draining=False,
+    sandbox=None,
 )
+PROGRAMS = shapes.Programs("on", None, Sandbox("strict", (Layer("bubblewrap", True), Layer("cpu", True))))
 STATS = shapes.Stats(
     version="0.1.0",
     uptime=3600.0,

@@ -10,10 +10,11 @@ from msgspec import UNSET, UnsetType
 from rota.core.bulk import Progress
 from rota.core.explain import Certainty
 from rota.core.history import Group
+from rota.core.programs import State as ProgramsState
 from rota.core.worker import Transport
 from rota.model.failure import HOURS
 from rota.model.job import Retry, State
-from rota.model.protocol import Answer, Error
+from rota.model.protocol import Answer, Error, Sandbox
 from rota.model.schema import Base64, Time, Uuid, says
 from rota.web import wire
 
@@ -205,7 +206,9 @@ class Deleted(msgspec.Struct, frozen=True):
 
 
 class ConnectedWorker(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker, and how many jobs it has in hand (`running`). `types` null: any."""
+    """A worker, and how many jobs it has in hand (`running`). `types` null: any; `sandbox` null: it runs no
+    programs of others.
+    """
 
     worker: str
     name: str
@@ -218,12 +221,22 @@ class ConnectedWorker(msgspec.Struct, frozen=True, kw_only=True):
     connected_at: Time
     last_beat: Time
     draining: bool
+    sandbox: Sandbox | None
+
+
+class Programs(msgspec.Struct, frozen=True):
+    """Whether the server's own workers run programs of others; unless `on`, `reason` says why not."""
+
+    state: ProgramsState
+    reason: str | None
+    sandbox: Sandbox | None
 
 
 class WorkerList(msgspec.Struct, frozen=True):
-    """Those connected to this server."""
+    """Those connected to this server; and `programs`: whether its own workers run programs of others."""
 
     workers: list[ConnectedWorker]
+    programs: Programs
 
 
 class Rates(msgspec.Struct, frozen=True):

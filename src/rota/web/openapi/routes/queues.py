@@ -45,7 +45,14 @@ SAID: Routes = {
     ("GET", "/v1/workers"): Said(
         "list_workers",
         WORKERS,
-        (Answer(200, "All workers.", shapes.WorkerList, example=shapes.WorkerList([given.WORKER])),),
+        (
+            Answer(
+                200,
+                "All workers.",
+                shapes.WorkerList,
+                example=shapes.WorkerList([given.WORKER], given.PROGRAMS),
+            ),
+        ),
         (Example("All workers", 200),),
     ),
     ("POST", "/v1/workers/{worker:path}/drain"): Said(
