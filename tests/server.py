@@ -33,8 +33,14 @@ _SOURCE = Path(rota.__file__).parents[1]
 class Process:
     """``python -m rota ...`` with its log (standard error), read line by line as it is written."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
-        self.command = [sys.executable, "-m", "rota", *arguments]
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        python: Sequence[str] = (sys.executable,),
+    ) -> None:
+        self.command = [*python, "-m", "rota", *arguments]
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._closed = False
@@ -174,11 +180,12 @@ def running_server(
     listen: str = "127.0.0.1:0",
     store: str | None = None,
     env: Mapping[str, str | None] | None = None,
+    python: Sequence[str] = (sys.executable,),
 ) -> Iterator[Server]:
-    """``rota serve`` in ``folder``, listening when the block begins."""
+    """``rota serve`` in ``folder``, listening when the block begins. ``python`` is what starts it."""
     store = store or f"sqlite:///{folder / 'rota.db'}"
     arguments = ["serve", "--listen", listen, "--store", store, "--log-format", "json", *flags]
-    server = Server(arguments, folder, environment(env))
+    server = Server(arguments, folder, environment(env), python)
     try:
         server.store = store
         server.url = str(server.wait_for("listening")["url"])

@@ -36,6 +36,7 @@ FLOORS = {
     "app",
     "bench",
     "builtin",
+    "confined",
     "doors",
     "testing",
     "supervise",

@@ -70,6 +70,8 @@ async def serve(settings: Settings) -> int:
                 for server, listener in zip(servers, listeners, strict=True)
             ]
             inside = [group.create_task(one.run(service)) for one in builtin.workers(settings)]
+            # Behind "listening": a server that starts does not wait for its sandbox.
+            inside.append(group.create_task(builtin.run_programs(service, settings, stop)))
             children = group.create_task(_children(settings, url, stop))
             log.info("listening", extra={"url": url, "store": _shown(settings.store), "pid": os.getpid()})
             for (_, names), other in zip(settings.listeners, others, strict=True):

@@ -7,9 +7,12 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rota import handlers
+from msgspec.structs import replace
+
+from rota import confined, handlers
 from rota.config import Settings
 from rota.core.inside import InsideSource, StandIn
+from rota.core.programs import Programs, State
 from rota.core.service import Service
 from rota.handlers import fronts
 from rota.handlers.settings import (
@@ -19,6 +22,7 @@ from rota.handlers.settings import (
     SleepSettings,
     WebhookSettings,
 )
+from rota.model import protocol
 from rota.sdk.app import App
 from rota.sdk.worker import Worker
 
@@ -34,6 +38,7 @@ class BuiltIn(NamedTuple):
     build: Callable[[], App]
     front: str | None = None
     except_types: tuple[str, ...] = ()
+    sandbox: protocol.Sandbox | None = None
 
     async def run(self, service: Service) -> None:
         """Until the service is drained."""
@@ -41,6 +46,8 @@ class BuiltIn(NamedTuple):
         stand_in, kind = None, "built-in"
         if self.front is not None:
             stand_in, kind = StandIn(self.front, frozenset(app.tasks), self.except_types), "stand-in"
+        if self.sandbox is not None:
+            kind += " programs"
         while True:
             try:
                 worker = Worker(
@@ -51,6 +58,7 @@ class BuiltIn(NamedTuple):
                     grace=self.grace,
                     name=f"{kind} {self.queue}",
                     same_loop=True,
+                    sandbox=self.sandbox,
                 )
                 await worker.run()
                 return
@@ -71,6 +79,43 @@ def workers(settings: Settings) -> list[BuiltIn]:
             for queue, slots in settings.handlers.queues.items()
         ]
     return ours + list(_stand_ins(settings))
+
+
+async def run_programs(service: Service, settings: Settings, stop: asyncio.Event) -> None:
+    """The workers that run programs of others, until the service is drained: open their sandbox, work, close
+    it. Where it does not hold they do not work, and the service says why.
+    """
+    ours, jqgo = settings.programs, settings.fronts.jqgo
+    stands_in = jqgo.enabled and jqgo.programs > 0
+    queues = {*ours.queues, *([jqgo.queue] if stands_in else [])}
+    known = Programs(queues=frozenset(queues), types=frozenset(fronts.PROGRAMS))
+    if not ours.enabled:
+        service.programs = replace(known, state="off", reason="programs.enabled is false")
+        return
+    if not queues or stop.is_set():
+        return
+    service.programs = replace(known, state="opening")
+    try:
+        async with confined.opened(ours) as (sandbox, verdict):
+            confined.log_verdict(verdict)
+            state: State = "refused" if verdict.refused else "on"
+            service.programs = replace(known, state=state, reason=verdict.refused, sandbox=verdict.shown)
+            if sandbox is None or verdict.refused:
+                return
+            box = verdict.shown
+            inside = [
+                BuiltIn(
+                    queue, slots, settings.grace, lambda: confined.handlers(settings, sandbox), sandbox=box
+                )
+                for queue, slots in ours.queues.items()
+            ]
+            if stands_in:
+                build = lambda: confined.jqgo_handlers(settings, sandbox)  # noqa: E731
+                inside.append(BuiltIn(jqgo.queue, jqgo.programs, settings.grace, build, "jqgo", sandbox=box))
+            await asyncio.gather(*(one.run(service) for one in inside))
+    except Exception:
+        log.exception("the sandbox failed; programs wait for other workers")
+        service.programs = replace(known, state="refused", reason="the sandbox failed; the log says how")
 
 
 def _stand_ins(settings: Settings) -> Iterator[BuiltIn]:

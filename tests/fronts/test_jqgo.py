@@ -18,6 +18,7 @@ from tests.web.kit import Site, serving
 
 Json = dict[str, Any]
 NO_SLOTS = {"ROTA_FRONTS__JQGO__SLOTS": "0"}
+NO_PROGRAMS = {"ROTA_PROGRAMS__ENABLED": "false"}
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def quiet(site: Site) -> None:
 
 
 def test_answers_are_those_of_the_program(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, env=NO_PROGRAMS) as server:
         play(server.url, "jqgo_empty")
         play(server.url, "jqgo")
         assert "Traceback" not in server.text
@@ -59,14 +60,14 @@ def test_the_server_sleeps_for_its_clients(tmp_path: Path) -> None:
 
 
 def test_programs_wait_where_everybody_can_see_it(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server, client(server) as http:
+    with running_server(tmp_path, env=NO_PROGRAMS) as server, client(server) as http:
         for type in ("program_zip", "execurl"):
             id = http.post("/job", json={"type": type, "input": "x"}).json()["id"]
             job = http.get(f"/v1/jobs/{id}").json()
             assert (job["state"], job["tags"], job["type"]) == ("pending", ["front:jqgo"], type)
-            assert type in job["waiting_because"]
-            [cause] = http.get(f"/v1/jobs/{id}/explain").json()["causes"]
-            assert cause["cause"] == "unknown_type"
+            assert "programs.enabled is false" in job["waiting_because"]
+            causes = http.get(f"/v1/jobs/{id}/explain").json()["causes"]
+            assert [one["cause"] for one in causes] == ["programs_off", "unknown_type"]
         assert http.get("/status").json()["queue_length"] == 2
         [queue] = [one for one in http.get("/v1/queues").json()["queues"] if one["name"] == "jqgo"]
         assert queue["types_without_worker"] == ["execurl", "program_zip"]

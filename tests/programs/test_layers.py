@@ -80,7 +80,7 @@ async def test_programs_are_refused_where_nothing_holds_them(out: tuple[str, ...
 
 async def test_a_better_profile_can_be_required() -> None:
     async with sandbox(leave_out=GROUPS, require="strict") as opened:
-        with pytest.raises(SandboxUnavailable, match="strict lacks memory and processes"):
+        with pytest.raises(SandboxUnavailable, match="strict: lacks memory and processes"):
             await run(opened, "true")
 
 

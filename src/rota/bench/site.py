@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -192,6 +193,15 @@ class Site:
         return "\nIt said:\n" + "\n".join(said) if said else ""
 
 
+@functools.cache
+def _knows_programs(python: str) -> bool:
+    """Whether the Rota of this interpreter has the setting; an unknown one is refused."""
+    if python == sys.executable:
+        return True
+    tried = subprocess.run([python, "-c", "import rota.config.programs"], capture_output=True, check=False)
+    return tried.returncode == 0
+
+
 class _Child:
     """A process of ours, and what it says."""
 
@@ -208,6 +218,9 @@ class _Child:
         if command[0] == sys.executable:
             # Should this process be killed, the system ends them. (Another Rota may not know this.)
             env[supervise.PARENT] = f"{os.getpid()}:0"
+        if _knows_programs(command[0]):
+            # Nobody runs any here, and a sandbox that opens would be measured along.
+            env["ROTA_PROGRAMS__ENABLED"] = "false"
         # A session of their own: Ctrl-C is for us, who stop them in order.
         self.process = subprocess.Popen(
             command,

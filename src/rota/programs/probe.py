@@ -100,14 +100,15 @@ def _profile(why: dict[str, str | None], *, root: bool) -> tuple[Profile, str | 
         "basic": ["landlock", "seccomp", "limits", "user"],
     }
     better: str | None = None
+    # Not "basic lacks": behind that word logs hide what could be a password.
     for profile, layers in needs.items():
         lacking = [f"{name}: {why[name]}" for name in layers if why[name] is not None]
         if not lacking:
             return profile, better
         better = (
-            f"{better}; or {profile} lacks {', '.join(lacking)}"
+            f"{better}; or {profile}: lacks {', '.join(lacking)}"
             if better
-            else f"{profile} lacks {', '.join(lacking)}"
+            else f"{profile}: lacks {', '.join(lacking)}"
         )
     return "none", better
 

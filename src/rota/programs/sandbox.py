@@ -38,7 +38,8 @@ class Sandbox:
     ``readonly`` what every program sees besides the toolchain. Below the profile ``require`` programs are
     refused; ``unsafe`` runs them all the same, with no more than limits where nothing holds. ``network``
     allows what jobs may ask for. ``leave_out`` names layers to do without, as if the machine
-    did not have them.
+    did not have them. ``rest_after``: seconds without a job after which the processes that wait for
+    the next one go; it then takes a tenth of a second to start them again.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Sandbox:
         require: Profile = "basic",
         unsafe: bool = False,
         leave_out: Collection[str] = (),
+        rest_after: float | None = None,
     ) -> None:
         toolchain.check(readonly, "programs.readonly_paths")
         if unknown := set(leave_out) - set(LAYERS):
@@ -70,6 +72,11 @@ class Sandbox:
         self._own: Path | None = None
         self._lock = -1
         self._table: asyncio.Task[Table] | None = None
+        self._rest_after = rest_after
+        self._resting: asyncio.TimerHandle | None = None
+        self._places = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
 
     async def __aenter__(self) -> Sandbox:
         self._own, self._lock = await asyncio.to_thread(claim, self.root)
@@ -81,6 +88,8 @@ class Sandbox:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
         await asyncio.to_thread(self._keeper.close)
         if self._own is not None:
             await asyncio.to_thread(folders.wipe, self._own)
@@ -93,6 +102,33 @@ class Sandbox:
             self._table = asyncio.create_task(self._probe())
         return await asyncio.shield(self._table)
 
+    async def lacking(self) -> str | None:
+        """What the profile that is required lacks here, if anything."""
+        table = await self.probe()
+        if PROFILES.index(table.profile) < PROFILES.index(self._require):
+            return f"programs need the profile {self._require}: {table.missing}"
+        return None
+
+    async def refusal(self) -> str | None:
+        """Why programs are refused here; None where they run."""
+        if not self._unsafe and (why := await self.lacking()) is not None:
+            return why
+        table = await self.probe()
+        if table.first_uid is not None:
+            try:
+                _passable(self._home() / "job")
+            except BadInput as error:
+                return error.detail
+        return None
+
+    async def rest(self) -> None:
+        """Let the processes go that wait for the next job; it starts them again."""
+        await asyncio.to_thread(self._keeper.close)
+
+    async def unused(self) -> None:
+        """Wait until no job has a folder here."""
+        await self._unused.wait()
+
     async def sweep(self) -> Swept:
         """Remove what servers that were killed left behind: processes, control groups, folders."""
         told = json.dumps([str(self.root), (await self.probe()).first_uid]).encode()
@@ -104,10 +140,14 @@ class Sandbox:
         without fail."""
         place = self._home() / f"{next(self._numbers)}-{secrets.token_hex(6)}"
         place.mkdir(mode=0o700)
+        self._begun()
         try:
             yield place
         finally:
-            await launch.to_end(asyncio.to_thread(folders.wipe, place))
+            try:
+                await launch.to_end(asyncio.to_thread(folders.wipe, place))
+            finally:
+                self._done()
 
     async def run(
         self, ask: Ask, on_output: Callable[[bytes], None], *, stop: asyncio.Event | None = None
@@ -128,9 +168,9 @@ class Sandbox:
             raise Forbidden(
                 "programs get no network here (programs.network)", code="network_not_allowed", field="network"
             )
+        if (why := await self.refusal()) is not None:
+            raise SandboxUnavailable(why)
         table = await self.probe()
-        if PROFILES.index(table.profile) < PROFILES.index(self._require) and not self._unsafe:
-            raise SandboxUnavailable(f"programs need the profile {self._require}: {table.missing}")
         with contextlib.ExitStack() as held:
             slot = None
             if table.first_uid is not None:
@@ -185,6 +225,25 @@ class Sandbox:
             groups=table.groups,
             rlimits=table.works("limits"),
         )
+
+    def _begun(self) -> None:
+        self._places += 1
+        self._unused.clear()
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+
+    def _done(self) -> None:
+        self._places -= 1
+        if self._places:
+            return
+        self._unused.set()
+        if self._rest_after is not None and self._own is not None:
+            loop = asyncio.get_running_loop()
+            # In a thread: the end of the processes is waited for.
+            self._resting = loop.call_later(
+                self._rest_after, lambda: loop.run_in_executor(None, self._keeper.close)
+            )
 
     def _home(self) -> Path:
         if self._own is None:
