@@ -18,7 +18,7 @@ from rota.commands.common import (
     server_options,
     yes_option,
 )
-from rota.commands.output import Column, Styled
+from rota.commands.output import Cell, Column, Styled
 
 if TYPE_CHECKING:
     from rota.sdk.answers import QueueInfo, WorkerInfo
@@ -153,6 +153,7 @@ def list_workers() -> None:
         Column("SLOTS", right=True, whole=True),
         Column("UP", right=True, whole=True),
         Column("HEARD", right=True, whole=True),
+        Column("PROGRAMS", whole=True),
         Column("TYPES"),
     ]
     output.table(
@@ -167,6 +168,7 @@ def list_workers() -> None:
                 str(one.slots),
                 output.age(one.connected_at),
                 output.age(one.last_beat),
+                _profile(one),
                 "any" if one.types is None else ",".join(one.types),
             )
             for one in found
@@ -205,6 +207,13 @@ _COUNTED = ("scheduled", "pending", "running", "done", "failed", "cancelled")
 def _count(info: QueueInfo, state: str) -> Styled:
     count: int = getattr(info, state)
     return Styled(str(count), output.state(state).style if count else "")
+
+
+def _profile(one: WorkerInfo) -> Cell:
+    """What it holds programs of others with."""
+    if one.sandbox is None:
+        return ""
+    return Styled("unsafe", "red") if one.sandbox.profile == "none" else one.sandbox.profile
 
 
 def _queue_note(info: QueueInfo) -> str:

@@ -67,6 +67,12 @@ _FLAGS = (
         metavar="NAME",
         help="What the parallel queue serves besides REST: rest, ws, html or html_ws. [html_ws]",
     ),
+    click.option(
+        "--unsafe-programs",
+        is_flag=True,
+        default=None,
+        help="Run programs of others even where no sandbox holds them: with the rights of this server.",
+    ),
     click.option("--grace", metavar="TIME", help="How long running jobs may go on once it is to stop. [30s]"),
     click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error. [info]"),
     click.option("--log-format", metavar="FORMAT", help="json, text or auto: text on a terminal. [auto]"),
@@ -129,7 +135,7 @@ def serve(config: str | None, targets: tuple[str, ...], **flags: Any) -> None:
 @json_option
 def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: Any) -> None:
     """Read the configuration as 'serve' would, start nothing, and print every setting with the place it comes
-    from.
+    from; then try the sandbox, layer by layer, and say whether programs of others run here.
 
     With faults in it, all of them are printed, and the status is 2.
 
@@ -152,14 +158,19 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
             raise
         _json({"complaints": error.complaints})
         raise click.exceptions.Exit(MISUSED) from None
+    from rota.commands import programs
     from rota.config import describe
 
     shown = describe(settings)
+    found = programs.find(settings.programs)
     if as_json():
-        _json({"settings": [{"key": one.key, "value": one.value, "origin": one.origin} for one in shown]})
+        rows = [{"key": one.key, "value": one.value, "origin": one.origin} for one in shown]
+        _json({"settings": rows, "programs": found.shape()})
         return
     columns = [Column("SETTING", whole=True), Column("VALUE", whole=True), Column("FROM", whole=True)]
     output.table(columns, [(one.key, one.text, one.origin) for one in shown])
+    output.say()
+    programs.show(found)
     if settings.local_only:
         output.note(
             f"\n{settings.listen} is open to other machines without a token: they are served the parallel "

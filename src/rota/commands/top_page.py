@@ -227,6 +227,9 @@ def _workers(figures: Figures) -> list[list[Text]]:
         name = Text(output.inert(one.name or one.worker))
         if one.draining:
             name.append(" draining", "yellow")
+        if one.sandbox is not None:
+            unsafe = one.sandbox.profile == "none"
+            name.append(" unsafe" if unsafe else f" {one.sandbox.profile}", "red" if unsafe else "dim")
         return [
             name,
             Text(output.inert(one.transport), "dim"),

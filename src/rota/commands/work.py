@@ -1,4 +1,4 @@
-"""``rota work``: a program's tasks, in this process or in several."""
+"""``rota work``: a program's tasks, in this process or in several; and programs of others."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from rota.commands.common import MISUSED, Misused, Span, given_token, given_url, server_options, start_logs
 
 if TYPE_CHECKING:
+    from rota.commands.work_programs import Asked
     from rota.sdk.app import App
+    from rota.sdk.source import Source
     from rota.sdk.worker import Worker
 
 log = logging.getLogger("rota.work")
@@ -35,7 +38,7 @@ LEAVE = 3.0
 
 
 @click.command()
-@click.argument("target", metavar="MODULE:APP")
+@click.argument("target", metavar="[MODULE:APP]", required=False)
 @click.option("--slots", type=click.IntRange(1, 10_000), default=10, show_default=True, help="Jobs at once.")
 @click.option(
     "--processes",
@@ -56,6 +59,20 @@ LEAVE = 3.0
     type=Span(),
     help="How long running jobs may go on at the end. [30s; with --reload 2s]",
 )
+@click.option(
+    "--programs", is_flag=True, help="Run programs of others (program_zip, execurl), in a sandbox here."
+)
+@click.option(
+    "--unsafe-programs",
+    is_flag=True,
+    default=None,
+    help="With --programs: even where no sandbox holds them, with the rights of this user.",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    help="With --programs: settings in YAML, of which programs.* count. [as for 'rota serve']",
+)
 @click.option("--reload", is_flag=True, help="Start again whenever the source of the program changes.")
 @click.option(
     "--name", metavar="NAME", envvar="ROTA_NAME", help="What people see. [ROTA_NAME, else HOST:PID]"
@@ -74,12 +91,15 @@ LEAVE = 3.0
 )
 @server_options
 def work(
-    target: str,
+    target: str | None,
     slots: int,
     processes: int,
     queues: str | None,
     poll: bool,
     grace: float | None,
+    programs: bool,
+    unsafe_programs: bool | None,
+    config: str | None,
     reload: bool,
     name: str | None,
     log_level: str,
@@ -92,13 +112,24 @@ def work(
     (see --grace); a second one hands them back at once. With --reload the same happens whenever a Python file
     changes in this folder or in another that the program imports from; a program that cannot be imported then
     waits for the next change.
+
+    With --programs it runs programs that others sent, too, from the queues that the settings programs.queues
+    name; without APP nothing else, and --queues and --slots are then about these.
     """
     from rota import logs, supervise
     from rota.commands.load import check_target, load
     from rota.sdk import trace
 
     siblings = supervise.die_with_parent()
-    check_target(target)
+    if target is not None:
+        check_target(target)
+    elif not programs:
+        raise click.UsageError("Say what to run: MODULE:APP, or --programs.")
+    asked = None
+    if programs:
+        if processes > 1 or reload:
+            raise click.UsageError("--programs goes with neither --processes nor --reload.")
+        asked = _asked(target, config, unsafe_programs, queues, slots)
     token = given_token() or os.environ.get("ROTA_TOKEN")
     start_logs(log_level, log_format, log_file, [token] if token else [])
     status = 0
@@ -112,10 +143,10 @@ def work(
             os.environ.update(ROTA_LOG_LEVEL=log_level, ROTA_LOG_FORMAT=log_format)
             if log_file is not None:
                 os.environ["ROTA_LOG_FILE"] = log_file
-            status = asyncio.run(_supervise(target, options, processes, name, grace, reload))
+            status = asyncio.run(_supervise(str(target), options, processes, name, grace, reload))
         else:
             try:
-                app = load(target)
+                app = None if target is None else load(target)
             except Misused:
                 if siblings:
                     # Let the first one say it; it takes the others with it.
@@ -123,43 +154,77 @@ def work(
                 raise
             # Behind the program, which may have set up OpenTelemetry itself.
             trace.setup("rota-worker")
-            status = _run(app, target, slots, queues, poll, grace, name)
+            status = _run(app, target, slots, queues, poll, grace, name, asked)
     finally:
         trace.shutdown()
         logs.shutdown()
     click.get_current_context().exit(status)
 
 
+def _asked(
+    target: str | None, config: str | None, unsafe: bool | None, queues: str | None, slots: int
+) -> Asked:
+    """What is said of programs, where they are to be run."""
+    from rota.commands import work_programs
+
+    given = click.get_current_context().get_parameter_source("slots") is ParameterSource.COMMANDLINE
+    return work_programs.asked(
+        config, unsafe, queues, slots if given else None, beside_tasks=target is not None
+    )
+
+
 def _run(
-    app: App, target: str, slots: int, queues: str | None, poll: bool, grace: float, name: str | None
+    app: App | None,
+    target: str | None,
+    slots: int,
+    queues: str | None,
+    poll: bool,
+    grace: float,
+    name: str | None,
+    programs: Asked | None,
 ) -> int:
     import uvloop
 
+    from rota.commands import work_programs
     from rota.model.errors import BadInput, Forbidden, Unauthorized
     from rota.sdk.poll import PollSource
     from rota.sdk.socket import SocketSource
     from rota.sdk.worker import Worker
 
-    url, token = given_url() or app.url, given_token() or app.token
-    source = PollSource(url, token) if poll else SocketSource(url, token)
-    named = [one.strip() for one in (queues or "").split(",") if one.strip()]
-    worker = Worker(app, source, queues=named or None, slots=slots, grace=grace, name=name)
-    stopping = _Stopping(worker)
-    log.info(
-        "working",
-        extra={
-            "app": target,
-            "tasks": sorted(app.tasks),
-            **({} if app.others is None else {"any other type": app.others.name}),
-            "queues": worker.queues,
-            "slots": slots,
-            "pid": os.getpid(),
-        },
-    )
+    url, token = given_url(), given_token()
+    if app is not None:
+        url, token = url or app.url, token or app.token
+
+    def source() -> Source:
+        return PollSource(url, token) if poll else SocketSource(url, token)
+
+    stopping, worker = _Stopping(), None
+    if app is not None:
+        named = [one.strip() for one in (queues or "").split(",") if one.strip()]
+        worker = Worker(app, source(), queues=named or None, slots=slots, grace=grace, name=name)
+        stopping.add(worker)
+        log.info(
+            "working",
+            extra={
+                "app": target,
+                "tasks": sorted(app.tasks),
+                **({} if app.others is None else {"any other type": app.others.name}),
+                "queues": worker.queues,
+                "slots": slots,
+                "pid": os.getpid(),
+            },
+        )
+
+    async def work() -> None:
+        if programs is not None:
+            await work_programs.run(programs, source, worker, grace, name, stopping.add)
+        elif worker is not None:
+            await worker.run()
+
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
         with stopping:
-            runner.run(worker.run())
+            runner.run(work())
     except (BadInput, Forbidden, Unauthorized) as error:
         stopping.status = MISUSED
         raise Misused(f"The server does not take this worker: {error.detail}") from None
@@ -177,10 +242,16 @@ class _Stopping:
     Plain handlers, not the loop's: they also come through while a handler blocks the loop.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self) -> None:
         self.status = 0
-        self._worker = worker
+        self._workers: list[Worker] = []
         self._signals = 0
+
+    def add(self, worker: Worker) -> None:
+        """A worker that is about to run."""
+        self._workers.append(worker)
+        for _ in range(self._signals):
+            worker.drain()
 
     def __enter__(self) -> None:
         for number in SIGNALS:
@@ -194,7 +265,8 @@ class _Stopping:
         # A further one changes nothing, also because the system may tell of a parent's death more than once:
         # each time that it finds a new parent among the threads of the old one.
         self._signals += 1
-        self._worker.drain()
+        for worker in self._workers:
+            worker.drain()
         if self._signals == 2:
             self.status = 128 + number
             _end_within(AT_ONCE, self.status)
