@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 import click
@@ -37,6 +35,9 @@ def artifact(id: str, file: Path | None) -> None:
 
 
 def _print(id: str) -> None:
+    import shutil
+    import tempfile
+
     with connect() as client, tempfile.TemporaryDirectory(prefix="rota-artifact-") as place:
         # Whole before a byte is passed on: half an archive would look like one to whoever reads it.
         whole = Path(place) / "artifact.zip"
