@@ -22,7 +22,7 @@ def test_check_prints_every_setting_with_its_origin(alone: Cli) -> None:
         "check", "--config", "other.yaml", "--slots", "4", env={"ROTA_LEASE": "20s", "ROTA_TOKEN": TOKEN}
     )
     assert (ran.status, ran.err) == (0, "")
-    rows = {line.split()[0]: line.split()[1:] for line in ran.out.splitlines()}
+    rows = {line.split()[0]: line.split()[1:] for line in ran.out.partition("\n\n")[0].splitlines()}
     assert rows["SETTING"] == ["VALUE", "FROM"]
     assert rows["grace"] == ["1m", "other.yaml:1"]
     assert rows["slots"] == ["4", "--slots"]
