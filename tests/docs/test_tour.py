@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,8 +28,7 @@ def test_the_tour_does_what_it_says(tmp_path: Path) -> None:
 
 
 def test_a_program_runs(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "tests" / "cli" / "programs.py", tmp_path)
-    with running_server(tmp_path, "--work", "programs:app") as server:
+    with running_server(tmp_path) as server:
         done = type_along("program", tmp_path, server)
     assert done.returncode == 0, done.stderr
     first, answer = done.stdout.split("\n", 1)

@@ -143,7 +143,7 @@ async def test_what_is_no_job_is_refused_and_nothing_is_stored(store: str) -> No
             answer = await site.http.post("/job", content=body)
             assert (answer.status_code, answer.text) == (400, "Invalid JSON\n"), body[:50]
             assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-        answer = await site.http.post("/job", content=b'{"input":"%b"}' % (b"x" * 2 * 1024 * 1024))
+        answer = await site.http.post("/job", content=b'{"input":"%b"}' % (b"x" * 9 * 1024 * 1024))
         assert answer.status_code == 413
         assert "at most" in answer.text
         assert answer.text.endswith("\n")

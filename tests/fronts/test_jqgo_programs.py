@@ -63,6 +63,21 @@ def test_a_program_is_run_and_its_output_is_the_result(here: Place) -> None:
         assert "Traceback" not in server.text
 
 
+def test_a_program_may_be_larger_than_other_payloads(alone: Place) -> None:
+    """It is listed beside others, too."""
+    with alone.server():
+        zipped = io.BytesIO(base64.b64decode(packed("wc -c < blob")))
+        with zipfile.ZipFile(zipped, "a") as archive:
+            archive.writestr("blob", os.urandom(5 * 1024 * 1024))
+        text = base64.b64encode(zipped.getvalue()).decode()
+        small = post(alone, type="program_zip", input=packed("echo small"))
+        large = post(alone, type="program_zip", input=text)
+        row = completed(alone, large)
+        assert (row["result"], row["success"]) == ("5242880\n", True)
+        assert row["job"]["input"] == text
+        assert completed(alone, small)["result"] == "small\n"
+
+
 def test_a_failure_is_tried_three_times_and_told_in_the_words_of_old(alone: Place) -> None:
     with alone.server():
         broken = post(alone, type="program_zip", input="no base64!")

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from rota.core.service import BATCH, Service
 from rota.model.errors import BadInput, NotFound, RotaError, StoreError, Unauthorized
 from rota.model.job import Job, Match, NewJob
-from rota.model.spec import FRONT_TAG, JobSpec, request
+from rota.model.spec import FRONT_TAG, JobSpec, Limits, request
 from rota.web import strict
 from rota.web.asgi import BROKEN, read
 
@@ -28,7 +28,9 @@ log = logging.getLogger("rota.web")
 _skim = msgspec.json.Decoder(msgspec.Raw).decode
 
 FEW = 32
-"""Whole jobs that are read in one go; each may have megabytes."""
+"""Whole jobs that are read in one go, while they are small."""
+LARGE = 256 * 1024
+"""Bytes of payloads and results in one go after which jobs are read one by one."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[RotaError], Response]
@@ -93,15 +95,17 @@ async def gone(request: Request) -> None:
         pass
 
 
-async def submit(service: Service, front: str, spec: JobSpec) -> NewJob:
-    """Store one job of a front."""
-    (job,) = await submit_all(service, front, [spec])
+async def submit(service: Service, front: str, spec: JobSpec, limits: Limits | None = None) -> NewJob:
+    """Store one job of a front. ``limits``: those of the front, where the service's are not meant."""
+    (job,) = await submit_all(service, front, [spec], limits)
     return job
 
 
-async def submit_all(service: Service, front: str, specs: Sequence[JobSpec]) -> tuple[NewJob, ...]:
+async def submit_all(
+    service: Service, front: str, specs: Sequence[JobSpec], limits: Limits | None = None
+) -> tuple[NewJob, ...]:
     """Store jobs of a front, all or none."""
-    asked = request(specs, service.clock.now(), service.limits, front=front)
+    asked = request(specs, service.clock.now(), limits or service.limits, front=front)
     await service.enqueue(asked)
     return asked.jobs
 
@@ -129,9 +133,15 @@ async def whole(service: Service, ids: AsyncIterable[Sequence[str]]) -> AsyncIte
     """These jobs with payload and result: a few in memory at a time, however many there are and however
     large. Each as it is when its turn comes, so it may match no more what it was chosen for.
     """
+    few = 1
     async for some in ids:
-        for start in range(0, len(some), FEW):
-            for one in await service.engine.get(some[start : start + FEW]):
+        start = 0
+        while start < len(some):
+            found = await service.engine.get(some[start : start + few])
+            start += few
+            size = sum(len(one.payload) + len(one.result or b"") for one in found)
+            few = min(2 * few, FEW) if size < LARGE else 1
+            for one in found:
                 yield one
 
 

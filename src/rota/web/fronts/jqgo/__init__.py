@@ -24,6 +24,8 @@ from rota.web.front import Front, Handler, Json, Text
 from rota.web.fronts.jqgo.shapes import NAME, from_job, to_job, to_result, told, waits
 from rota.web.fronts.jqgo.socket import WorkerSocket
 
+INPUT_BYTES = 8 * 1024 * 1024
+"""A job may have so many, whatever others may: zipped programs come as a text."""
 WAITING = (State.SCHEDULED, State.PENDING)
 WORKERS = "/ws/worker"
 _PART = 64 * 1024
@@ -34,9 +36,12 @@ _encode = msgspec.json.Encoder().encode
 
 def build(service: Service, queue: str, max_body: int) -> Front:
     """``max_body``: bytes."""
+    most = min(max_body, max(INPUT_BYTES, service.limits.payload_bytes))
+    limits = msgspec.structs.replace(service.limits, payload_bytes=most)
 
     async def enqueue(request: Request) -> Response:
-        job = await front.submit(service, NAME, to_job(await front.body(request, max_body), queue))
+        spec = to_job(await front.body(request, max_body), queue)
+        job = await front.submit(service, NAME, spec, limits)
         return Json({"id": job.id, "status": "enqueued"}, 202, b"\n")
 
     async def status(request: Request) -> Response:
