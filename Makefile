@@ -31,7 +31,7 @@ READY  := .venv/.ready-$(HERE)
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip --no-input install --quiet
 HUSH   := 2>&1 >/dev/null | { grep -v -E '^(WARNING: (Location|Skipping|The directory)|\[notice\]|$$)' >&2 || true; }
 
-# Whether there is a browser for tests/browser, and what tests/programs runs programs with.
+# Whether there is a browser for tests/browser, and what tests run programs with.
 CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null
 SANDBOX  := { command -v bwrap && command -v setpriv && command -v make && command -v cc && command -v zip && command -v /usr/bin/python3; } >/dev/null
 
@@ -65,7 +65,7 @@ test: $(READY) ## run all tests (ARGS="tests/core -x -k name")
 	fi; \
 	if [ "$${#packages[@]}" -gt 0 ]; then \
 	    if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
-	        echo "test: installing what tests/browser and tests/programs run with: $${packages[*]}"; \
+	        echo "test: installing what tests run in a browser and in a sandbox with: $${packages[*]}"; \
 	        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	            apt-get install -y -qq --no-install-recommends "$${packages[@]}"; } >/dev/null </dev/null || true; \
 	    fi; \
@@ -74,8 +74,10 @@ test: $(READY) ## run all tests (ARGS="tests/core -x -k name")
 	        said+=("tests/browser, because there is no Chromium (Debian: apt-get install chromium)"); \
 	    fi; \
 	    if ! $(SANDBOX) && [ -z "$${CI:-}" ]; then \
-	        leave+=(--ignore=tests/programs); \
-	        said+=("tests/programs, because the sandbox or its toolchain is missing (Debian: apt-get install bubblewrap util-linux make gcc libc6-dev zip python3)"); \
+	        leave+=(--ignore=tests/programs --ignore-glob='*/test_*program*.py' \
+	            --deselect=tests/docs/test_tour.py::test_a_program_runs \
+	            --deselect=tests/fronts/test_jqgo.py::test_the_page_is_typed_along); \
+	        said+=("all that runs programs, because the sandbox or its toolchain is missing (Debian: apt-get install bubblewrap util-linux make gcc libc6-dev zip python3)"); \
 	    fi; \
 	fi; \
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-n $(JOBS) --ignore=tests/test_shape.py "$${leave[@]}") || failed=$$?; \

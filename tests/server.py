@@ -27,6 +27,9 @@ import rota
 DEADLINE = 20.0
 """Seconds after which what a test waits for counts as never happening."""
 
+PROGRAMS: Mapping[str, str | None] = {"ROTA_PROGRAMS__ENABLED": None}
+"""Of a server that runs programs, as by default."""
+_NO_PROGRAMS = {"ROTA_PROGRAMS__ENABLED": "false"}
 _SOURCE = Path(rota.__file__).parents[1]
 
 
@@ -182,10 +185,13 @@ def running_server(
     env: Mapping[str, str | None] | None = None,
     python: Sequence[str] = (sys.executable,),
 ) -> Iterator[Server]:
-    """``rota serve`` in ``folder``, listening when the block begins. ``python`` is what starts it."""
+    """``rota serve`` in ``folder``, listening when the block begins. ``python`` is what starts it.
+
+    It runs no programs unless ``env`` is :data:`PROGRAMS`: a sandbox takes a while to be tried.
+    """
     store = store or f"sqlite:///{folder / 'rota.db'}"
     arguments = ["serve", "--listen", listen, "--store", store, "--log-format", "json", *flags]
-    server = Server(arguments, folder, environment(env), python)
+    server = Server(arguments, folder, environment({**_NO_PROGRAMS, **(env or {})}), python)
     try:
         server.store = store
         server.url = str(server.wait_for("listening")["url"])

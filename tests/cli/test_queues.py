@@ -87,7 +87,18 @@ def test_delete_of_many_asks_people(rota: Cli) -> None:
 
 def test_workers(rota: Cli) -> None:
     title, *rows = rota("workers").out.splitlines()
-    assert title.split() == ["WORKER", "NAME", "VIA", "QUEUES", "BUSY", "SLOTS", "UP", "HEARD", "TYPES"]
+    assert title.split() == [
+        "WORKER",
+        "NAME",
+        "VIA",
+        "QUEUES",
+        "BUSY",
+        "SLOTS",
+        "UP",
+        "HEARD",
+        "PROGRAMS",
+        "TYPES",
+    ]
     inside = next(row for row in rows if "built-in default" in row)
     assert inside.startswith("inside-")
     ours = next(row for row in rows if " socket " in row)

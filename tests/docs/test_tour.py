@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.server import Server, running_server
+from tests.server import PROGRAMS, Server, running_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def test_the_tour_does_what_it_says(tmp_path: Path) -> None:
 
 
 def test_a_program_runs(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, env=PROGRAMS) as server:
         done = type_along("program", tmp_path, server)
     assert done.returncode == 0, done.stderr
     first, answer = done.stdout.split("\n", 1)

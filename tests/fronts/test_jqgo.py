@@ -13,12 +13,11 @@ from rota.engines.sqlite import walk
 from rota.model.spec import request
 from rota.web.fronts.jqgo import shapes
 from tests.fronts.kit import play, type_along
-from tests.server import DEADLINE, Server, running_server
+from tests.server import DEADLINE, PROGRAMS, Server, running_server
 from tests.web.kit import Site, serving
 
 Json = dict[str, Any]
 NO_SLOTS = {"ROTA_FRONTS__JQGO__SLOTS": "0"}
-NO_PROGRAMS = {"ROTA_PROGRAMS__ENABLED": "false"}
 
 
 @pytest.fixture
@@ -37,14 +36,14 @@ def quiet(site: Site) -> None:
 
 
 def test_answers_are_those_of_the_program(tmp_path: Path) -> None:
-    with running_server(tmp_path, env=NO_PROGRAMS) as server:
+    with running_server(tmp_path) as server:
         play(server.url, "jqgo_empty")
         play(server.url, "jqgo")
         assert "Traceback" not in server.text
 
 
 def test_the_page_is_typed_along(tmp_path: Path) -> None:
-    with running_server(tmp_path) as server:
+    with running_server(tmp_path, env=PROGRAMS) as server:
         assert type_along("fronts/jqgo.md", server.url, tmp_path) > 5
 
 
@@ -60,7 +59,7 @@ def test_the_server_sleeps_for_its_clients(tmp_path: Path) -> None:
 
 
 def test_programs_wait_where_everybody_can_see_it(tmp_path: Path) -> None:
-    with running_server(tmp_path, env=NO_PROGRAMS) as server, client(server) as http:
+    with running_server(tmp_path) as server, client(server) as http:
         for type in ("program_zip", "execurl"):
             id = http.post("/job", json={"type": type, "input": "x"}).json()["id"]
             job = http.get(f"/v1/jobs/{id}").json()

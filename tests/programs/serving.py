@@ -24,7 +24,7 @@ import rota
 from rota.config.fronts import NAMES
 from tests.programs.host import with_environment
 from tests.programs.kit import AS_ROOT, ORDINARY, interpreter, open_folder
-from tests.server import DEADLINE, Process, Server, environment, running_server
+from tests.server import DEADLINE, PROGRAMS, Process, Server, environment, running_server
 
 Json = dict[str, Any]
 
@@ -68,6 +68,7 @@ class Place:
         self.home, self.jobs = folder / "home", folder / "jobs"
         self.python: Sequence[str] = (sys.executable,)
         self.env: dict[str, str | None] = {
+            **PROGRAMS,
             "ROTA_PROGRAMS__FOLDER": str(self.jobs),
             "ROTA_HANDLERS__ENABLED": "false",
             **{f"ROTA_FRONTS__{name.upper()}__ENABLED": "false" for name in NAMES if name != "jqgo"},

@@ -11,17 +11,8 @@ from rota.programs import bwrap, kernel, landlock, rlimits, seccomp
 from rota.programs.ask import Limits
 from rota.programs.order import Order
 
-# What Python, and the keeper, ignore.
-_DEFAULT_AGAIN = (
-    signal.SIGPIPE,
-    signal.SIGXFSZ,
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGCHLD,
-)
+# Python, the keeper, and whoever started the server (a shell in the background) ignore some.
+_DEFAULT_AGAIN = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 _LIKE_ANY = Order("", ["true"], "/", {}, False, Limits(), 0.0, "bubblewrap", [("/usr", "bind", "/usr")])
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
