@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -281,3 +282,17 @@ async def test_no_network_without_leave() -> None:
     async with sandbox() as opened, opened.workplace() as folder:
         with pytest.raises(Forbidden, match=r"programs\.network"):
             await opened.run(Ask(["true"], folder, network=True), bytearray().extend)
+
+
+async def test_no_signal_is_ignored_from_the_start() -> None:
+    """As they would be for programs of a server that a shell started in the background."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGQUIT, signal.SIGALRM)}
+    try:
+        async with sandbox() as opened:
+            _, said = await run(opened, "exec grep -E '^Sig(Ign|Blk)' /proc/self/status")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    # The C library keeps two for itself, of which nobody knows.
+    known = sum(1 << number - 1 for number in signal.valid_signals())
+    assert [int(line.split()[1], 16) & known for line in said.splitlines()] == [0, 0]
