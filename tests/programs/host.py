@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,14 @@ def with_environment(word: str) -> set[int]:
             with contextlib.suppress(OSError):
                 if word.encode() in Path(f"/proc/{name}/environ").read_bytes():
                     found.add(int(name))
+    return found
+
+
+def so_many_with_environment(least: int, word: str) -> set[int]:
+    """The same, once there are so many: one that just becomes another program has none for a moment."""
+    until = time.monotonic() + 20
+    while len(found := with_environment(word)) < least:
+        assert time.monotonic() < until, f"{found} and no more"
     return found
 
 

@@ -22,7 +22,7 @@ import httpx2
 
 import rota
 from rota.config.fronts import NAMES
-from tests.programs.host import with_environment
+from tests.programs.host import so_many_with_environment, with_environment
 from tests.programs.kit import AS_ROOT, ORDINARY, interpreter, open_folder
 from tests.server import DEADLINE, PROGRAMS, Process, Server, environment, running_server
 
@@ -131,9 +131,7 @@ class Place:
     def running(self, id: str, times: int = 1) -> set[int]:
         """The program's processes, once it has said for the so-manieth time that it is ready."""
         until(lambda: self.said(id).count("ready") == times, "the program")
-        pids = with_environment(self.word)
-        assert len(pids) >= 2
-        return pids
+        return so_many_with_environment(2, self.word)
 
     def on(self) -> Json:
         """What ``/v1/workers`` says of programs, once they run."""

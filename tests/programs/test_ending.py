@@ -20,7 +20,7 @@ from rota.model.errors import RotaError
 from rota.programs import cgroup, procs
 from rota.programs.ask import Ask
 from rota.programs.sandbox import Sandbox
-from tests.programs.host import with_environment
+from tests.programs.host import so_many_with_environment, with_environment
 from tests.programs.kit import AS_ROOT, ROOT, open_folder, ordinary, run, sandbox
 from tests.programs.serve_one import PROGRAM
 
@@ -76,9 +76,7 @@ class Running:
         waiting = asyncio.ensure_future(self.ready.wait())
         await asyncio.wait([self.task, waiting], return_when=asyncio.FIRST_COMPLETED)
         assert self.ready.is_set(), self.task.result()
-        pids = with_environment(self.word)
-        assert len(pids) >= 2
-        return pids
+        return so_many_with_environment(2, self.word)
 
 
 @WAYS

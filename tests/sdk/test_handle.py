@@ -106,7 +106,7 @@ def test_a_failed_job_raises_its_error(result_of: Callable[..., Any]) -> None:
     with program(Life("failed", reason="attempts_used_up", error=error)) as (_, app):
         with pytest.raises(rota.JobFailed, match=r"app\.Oops: it broke") as caught:
             result_of(app, lambda: app.handle("j1"))
-    assert caught.value.extra["error"] == error
+    assert caught.value.extra["error"] == {**error, "details": None}
     assert caught.value.extra["reason"] == "attempts_used_up"
 
 

@@ -6,7 +6,7 @@ import inspect
 import re
 from pathlib import Path
 
-from rota.core import causes, explain
+from rota.core import causes, explain, programs
 from tests.web.kit import NOBODY, Site
 
 API = Path(__file__).parents[2] / "docs" / "api.md"
@@ -72,7 +72,7 @@ def test_every_cause_has_its_line_in_the_documents() -> None:
     """And what is not a cause is not in the list."""
     table = API.read_text().partition("| cause | means")[2].partition("\n\n")[0]
     told = {code for row in table.splitlines()[2:] for code in re.findall(r"`(\w+)`", row.split("|")[1])}
-    sources = "".join(inspect.getsource(module) for module in (explain, causes))
+    sources = "".join(inspect.getsource(module) for module in (explain, causes, programs))
     known = set(re.findall(r'(?:Cause\(|code(?:, told)? = )"(\w+)"', sources))
     assert len(known) > 20
     assert told - known == {"failed"}, "an unknown reason of a failure is told by its state"

@@ -78,7 +78,8 @@ async def test_impossible_queues(site: Site, name: str) -> None:
 
 
 async def test_workers(site: Site) -> None:
-    assert await site.get("/v1/workers") == {"workers": []}
+    nobody = {"workers": [], "programs": {"state": "off", "reason": None, "sandbox": None}}
+    assert await site.get("/v1/workers") == nobody
     await site.enqueue_many(2)
     fields = {"queues": ["default", "b"], "types": ["work"], "slots": 3, "name": "host:1", "version": "9"}
     async with site.worker("w1", **fields) as worker:
@@ -92,6 +93,7 @@ async def test_workers(site: Site) -> None:
             "transport": "socket",
             "running": 2,
             "draining": False,
+            "sandbox": None,
         }
         assert (poll["worker"], poll["transport"], poll["types"], poll["running"]) == ("p1", "poll", None, 0)
     await site.quiet()

@@ -189,7 +189,7 @@ async def test_the_requests_of_workers_alike(site: Site, path: str) -> None:
     problem(await site.send(b'{"worker": "w", %b} x' % rest[path], path), 400, "invalid_json")
     body = b'{"worker": "w", %b, "worker": "v"}' % rest[path]
     problem(await site.send(body, path), 400, "duplicate_key", "worker")
-    assert await site.get("/v1/workers") == {"workers": []}
+    assert (await site.get("/v1/workers"))["workers"] == []
     await unharmed(site)
 
 
