@@ -5,7 +5,6 @@ program, for ``rota work programs:app``.
 from __future__ import annotations
 
 import asyncio
-import codecs
 import os
 import signal
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import rota
+from rota.handlers.program_output import Output
 from rota.programs.archive import pack, unpack
 
 app = rota.App()
@@ -50,44 +50,28 @@ async def run(ctx: rota.Context, folder: Path, payload: dict[str, Any]) -> dict[
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
     )
-    output, ended = Output(ctx), "exit"
+    assert process.stdout is not None
+    output, ended = Output(ctx, 1 << 20, 5000), "exit"
     try:
         async with asyncio.timeout(payload.get("timeout", 60)):
-            await output.read(process)
+            while piece := await process.stdout.read(65536):
+                output.take(piece)
+            await process.wait()
     except TimeoutError:
         ended = "timeout"
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         status = await process.wait()
+        output.end()
+    text, cut = output.text(1 << 20)
     return {
         "ended": ended,
         "status": status if ended == "exit" else None,
-        "output": output.whole,
-        "output_cut": False,
+        "output": text,
+        "output_cut": cut,
         "wall_seconds": time.monotonic() - began,
         "cpu_seconds": 0.25,
         "peak_memory": 3 << 20,
         "artifact": None,
     }
-
-
-class Output:
-    """Each line goes into the log, and at once what has come of one that has not ended, as debug."""
-
-    def __init__(self, ctx: rota.Context) -> None:
-        self.whole = ""
-        self._ctx = ctx
-
-    async def read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        while piece := await process.stdout.read(65536):
-            text = decoder.decode(piece)
-            self.whole += text
-            *lines, rest = text.split("\n")
-            for line in lines:
-                self._ctx.log(line)
-            if rest:
-                self._ctx.log(rest, "debug")
-        await process.wait()
