@@ -35,6 +35,16 @@ def open_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+@contextlib.contextmanager
+def folder_of_the_machine() -> Iterator[Path]:
+    """A folder that every user may read, outside of those that every program has of its own."""
+    places = [Path(place) for place in ("/opt", "/srv", "/usr/local")] + [Path.home()]
+    place = next(place for place in places if os.access(place, os.W_OK))
+    with tempfile.TemporaryDirectory(prefix="rota-programs-test-", dir=place) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
 @contextlib.asynccontextmanager
 async def sandbox(**options: Any) -> AsyncIterator[Sandbox]:
     """A sandbox whose folders are its own."""

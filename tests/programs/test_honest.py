@@ -15,7 +15,7 @@ import pytest_asyncio
 from rota.model.errors import BadInput, Forbidden
 from rota.programs.ask import MIB, Ask, Limits, NotStarted
 from rota.programs.sandbox import Sandbox
-from tests.programs.kit import AS_ROOT, open_folder, run, sandbox
+from tests.programs.kit import AS_ROOT, folder_of_the_machine, open_folder, run, sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -219,23 +219,28 @@ async def test_an_abstract_socket_stays_closed_to_a_program_with_the_network(box
 
 
 async def test_paths_that_are_shown_can_be_read_and_not_written(box: Sandbox) -> None:
-    with open_folder() as shown:
-        shown.chmod(0o777)
-        tools = shown / "tools"
-        tools.mkdir()
+    with folder_of_the_machine() as tools:
         (tools / "file").write_text("tool")
         tools.chmod(0o777)
+        program = f"cat {tools}/file; echo x 2>/dev/null >{tools}/new || echo no"
         async with box.workplace() as folder:
             said = bytearray()
-            program = f"cat {tools}/file; echo x 2>/dev/null >{tools}/new || echo no"
-            if Path("/tmp") in shown.parents:
-                # /tmp is the program's own.
-                with pytest.raises(BadInput, match="covers what is their own"):
-                    await box.run(Ask(["/bin/sh", "-c", program], folder, readonly=[str(tools)]), said.extend)
-                return
             ran = await box.run(Ask(["/bin/sh", "-c", program], folder, readonly=[str(tools)]), said.extend)
-        assert ran.ok
-        assert said == b"toolno\n"
+            assert ran.ok
+            assert said == b"toolno\n"
+            said.clear()
+            await box.run(Ask(["/bin/sh", "-c", program], folder), said.extend)
+            assert b"tool\n" not in said
+            assert b"toolno" not in said
+
+
+async def test_paths_that_are_a_program_s_own_cannot_be_shown(box: Sandbox) -> None:
+    with open_folder() as shown:
+        if Path("/tmp") not in shown.parents:
+            shown = Path("/tmp")
+        async with box.workplace() as folder:
+            with pytest.raises(BadInput, match="covers what is their own"):
+                await box.run(Ask(["true"], folder, readonly=[str(shown)]), bytearray().extend)
 
 
 # --- what is asked wrongly ---
