@@ -17,6 +17,8 @@ import rota
 from rota.handlers.program_output import Output
 from rota.programs.archive import pack, unpack
 
+OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+
 app = rota.App()
 
 
@@ -42,10 +44,12 @@ async def program_zip(ctx: rota.Context, payload: dict[str, Any]) -> dict[str, A
 
 async def run(ctx: rota.Context, folder: Path, payload: dict[str, Any]) -> dict[str, Any]:
     began = time.monotonic()
+    # Of a make that runs the tests this one is not a part.
+    env = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
     process = await asyncio.create_subprocess_exec(
         *("make", "run"),
         cwd=folder,
-        env={**os.environ, **payload.get("env", {})},
+        env={**env, **payload.get("env", {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,
