@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.kit import SHOP, Cli
+from tests.crash.kit import until
 from tests.programs.kit import AS_ROOT
-from tests.programs.serving import Place, place, until
+from tests.programs.serving import Place, place
 
 OFF = {"ROTA_PROGRAMS__ENABLED": "false"}
 

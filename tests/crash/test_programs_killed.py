@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from rota.programs import cgroup
+from tests.crash.kit import until
 from tests.programs.kit import AS_ROOT
-from tests.programs.serving import Place, place, until
+from tests.programs.serving import Place, place
 from tests.programs.test_ending import wait_gone
 
 

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
+from tests.crash.kit import until
 from tests.programs.kit import AS_ROOT
-from tests.programs.serving import Place, packed, place, until
+from tests.programs.serving import Place, packed, place
 from tests.programs.test_ending import wait_gone
 
 Json = dict[str, Any]

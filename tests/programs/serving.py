@@ -12,9 +12,8 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import httpx2
 
 import rota
 from rota.config.fronts import NAMES
+from tests.crash.kit import until
 from tests.programs.host import so_many_with_environment, with_environment
 from tests.programs.kit import AS_ROOT, ORDINARY, interpreter, open_folder
 from tests.server import DEADLINE, PROGRAMS, Process, Server, environment, running_server
@@ -48,15 +48,6 @@ def packed(program: str) -> str:
         archive.writestr("Makefile", "run:\n\t@sh program.sh\n")
         archive.writestr("program.sh", program)
     return base64.b64encode(made.getvalue()).decode()
-
-
-def until(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
-    """Wait until ``condition`` gives something, which is returned."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds:g} seconds"
-        time.sleep(0.01)
-    return found
 
 
 class Place:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 from rota.programs.sandbox import Sandbox
+from tests.crash.kit import until
 from tests.programs.kit import run, sandbox
 from tests.programs.test_ending import Running, wait_gone
 
@@ -21,13 +21,7 @@ def children(pid: int) -> set[int]:
 
 
 async def until_at_rest(opened: Sandbox) -> None:
-    def wait() -> None:
-        deadline = time.monotonic() + 20
-        while opened._keeper._process is not None:
-            assert time.monotonic() < deadline, "it does not come to rest"
-            time.sleep(0.01)
-
-    await asyncio.to_thread(wait)
+    await asyncio.to_thread(until, lambda: opened._keeper._process is None, "rest")
 
 
 async def test_a_sandbox_at_rest_has_no_process_and_the_next_program_runs() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.kit import until
 from tests.programs.kit import folder_of_the_machine
-from tests.programs.serving import Json, Place, packed, place, until
+from tests.programs.serving import Json, Place, packed, place
 
 
 @pytest.fixture
