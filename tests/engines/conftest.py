@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from rota.engines.base import Engine
 from rota.engines.open import open_engine
-from tests.engines.kit import ENGINES, fresh
+from tests.engines.kit import ENGINES, done_with, fresh
 
 
 @pytest.fixture(params=ENGINES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty store."""
-    return fresh(request.param, tmp_path)
+    url = fresh(request.param, tmp_path)
+    yield url
+    done_with(url)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from rota.engines.base import Engine
 from rota.model.clock import DAY, SECOND
 from rota.model.job import Ask, Claimed, Job, Kept, Key, Match, NewJob, Outcome, Request, State
 from rota.model.spec import UNIQUE_STATES, new_id
+from tests import postgres
 
-ENGINES = ["sqlite"]
+ENGINES = ["sqlite", "postgres"]
 """Every test that uses a store runs on each of them."""
 
 NOW = 1_800_000_000 * SECOND
@@ -51,8 +52,16 @@ def fresh(engine: str, folder: str | Path) -> str:
     match engine:
         case "sqlite":
             return f"sqlite:///{folder}/rota.db"
+        case "postgres":
+            return postgres.fresh()
         case _:
             raise AssertionError(f"No way to a fresh {engine} store is known.")
+
+
+def done_with(url: str) -> None:
+    """Nobody needs this store any more."""
+    if url.startswith("postgresql:"):
+        postgres.drop(url)
 
 
 async def put(engine: Engine, *jobs: NewJob, now: int = NOW) -> list[Kept]:

@@ -4,11 +4,14 @@ module that names the engines.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from importlib import util
 
+from rota.engines import places
 from rota.engines.base import Engine
 from rota.engines.care import Copied, Verdict
-from rota.model.errors import BadInput
+from rota.model.errors import StoreError
 
 Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
@@ -18,9 +21,16 @@ async def open_engine(url: str) -> Engine:
     """Open (and create or migrate) a store.
 
     ``sqlite:///relative.db``, ``sqlite:////absolute.db``; ``?vfs=NAME`` chooses a registered SQLite VFS.
+    ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, several hosts with commas between them, and options of TLS.
     Raises BadInput for a URL that is none of these and StoreError when the store cannot be used.
     """
-    path, vfs = _file(url)
+    if places.is_postgres(url):
+        places.postgres(url)
+        _need_driver(url)
+        from rota.engines.postgres.engine import open_postgres
+
+        return await open_postgres(url)
+    path, vfs = places.sqlite(url)
     from rota.engines.sqlite.engine import SqliteEngine
 
     return SqliteEngine(path, vfs=vfs)
@@ -39,7 +49,11 @@ def backup(
     ``replace``: put it in the place of a file that is there. ``progress`` is called now and then.
     Raises StoreError, having changed nothing, when that is not possible.
     """
-    path, vfs = _file(url)
+    if places.is_postgres(url):
+        raise StoreError(
+            "A store on PostgreSQL is copied by its own tools: pg_dump --schema=rota, or a base backup."
+        )
+    path, vfs = places.sqlite(url)
     from rota.engines.sqlite.backup import backup
 
     return backup(path, vfs, target, replace=replace, progress=progress)
@@ -48,27 +62,23 @@ def backup(
 def verify(url: str, *, repair: bool = False) -> Verdict:
     """Whether a store is sound; nothing is changed, and a server may be at work on it.
 
-    ``repair`` sets maintained counters right, for which no server may have the store open. Raises StoreError
+    ``repair`` sets maintained counters right, for which no server may have a file open. Raises StoreError
     when there is no store, or none that can be read.
     """
-    path, vfs = _file(url)
+    if places.is_postgres(url):
+        places.postgres(url)
+        _need_driver(url)
+        from rota.engines.postgres import verify as postgres
+
+        return asyncio.run(postgres.verify(url, repair=repair))
+    path, vfs = places.sqlite(url)
     from rota.engines.sqlite.verify import verify
 
     return verify(path, vfs, repair=repair)
 
 
-def _file(url: str) -> tuple[str, str | None]:
-    """Path and VFS of a SQLite store; BadInput for a URL of nothing we know."""
-    scheme, found, rest = url.partition("://")
-    if scheme != "sqlite" or not found or not rest.startswith("/") or len(rest) < 2:
-        raise BadInput(
-            f"store must be sqlite:///relative.db or sqlite:////absolute.db, not {url[:100]!r}.",
-            code="invalid_store",
-            field="store",
+def _need_driver(url: str) -> None:
+    if util.find_spec("asyncpg") is None:
+        raise StoreError(
+            f"The store {places.shown(url)} needs the package asyncpg: pip install 'rota[postgres]'."
         )
-    path, _, query = rest[1:].partition("?")
-    if query and not query.startswith("vfs="):
-        raise BadInput(
-            f"A sqlite store knows only ?vfs=, not ?{query[:100]}.", code="invalid_store", field="store"
-        )
-    return path, query.removeprefix("vfs=") or None

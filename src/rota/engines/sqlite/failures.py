@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import Counter
 from typing import Any
 
 import apsw
 
+from rota.engines.cursors import group_cursor, group_position
 from rota.engines.sqlite import statements
 from rota.engines.sqlite.statements import run, run_many
 from rota.model.clock import DAY, HOUR
-from rota.model.errors import BadInput
 from rota.model.failure import HOURS, Cause, FailureGroup, FailurePage
 
 _FAILURES = statements.load("failures")
-_LAST = (2**63 - 1, "~")
 
 Slot = tuple[str, str]
 
@@ -92,10 +89,10 @@ def page(
     named = {"f.queue = ?": queue, "f.type = ?": type}
     given = {term: value for term, value in named.items() if value is not None}
     sql = _FAILURES["page"].format(match=" AND ".join(given) or "true")
-    values = (*given.values(), *_position(cursor), queue is not None, limit + 1)
+    values = (*given.values(), *group_position(cursor), queue is not None, limit + 1)
     got = run(db, sql, values)
     groups = [_group(db, row, queue, now) for row in got[:limit]]
-    more = _cursor(groups[-1]) if len(got) > limit else None
+    more = group_cursor(groups[-1].last_seen, groups[-1].fingerprint) if len(got) > limit else None
     return FailurePage(groups, more)
 
 
@@ -116,26 +113,3 @@ def _group(db: apsw.Connection, row: tuple[Any, ...], queue: str | None, now: in
         last_seen=last_seen,
         hours=tuple(counted.get(this - back, 0) for back in reversed(range(HOURS))),
     )
-
-
-def _cursor(group: FailureGroup) -> str:
-    text = f"f{group.last_seen}:{group.fingerprint}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _position(text: str | None) -> tuple[int, str]:
-    if text is None:
-        return _LAST
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-        seen, _, fingerprint = raw[1:].partition(":")
-        if raw[:1] != "f" or not seen.isdigit() or not 0 <= int(seen) <= _LAST[0] or not fingerprint:
-            raise ValueError
-    except (ValueError, binascii.Error):
-        raise BadInput(
-            "cursor must be one that this list gave before.",
-            code="invalid_cursor",
-            status=400,
-            field="cursor",
-        ) from None
-    return int(seen), fingerprint

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 import msgspec
 
-from rota.model.errors import BadInput
 from rota.model.job import Match
 
 MOST_DUE = 1000
 """Jobs past their expiry or retention that are looked at in one go, the most overdue ones first."""
-_LAST = 2**63 - 1
 
 
 def where(match: Match) -> tuple[str, list[Any]]:
@@ -73,37 +69,3 @@ def where(match: Match) -> tuple[str, list[Any]]:
             MOST_DUE,
         )
     return (" AND ".join(terms) or "true"), values
-
-
-def cursor(*numbers: int) -> str:
-    """Where a walk ended, opaque to clients."""
-    text = "s" + "-".join(map(str, numbers))
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def position(text: str | None) -> int:
-    """The seq below which the next page starts; BadInput for anything that :func:`cursor` did not make."""
-    return _LAST if text is None else _numbers(text, 1)[0]
-
-
-def between(text: str) -> tuple[int, int]:
-    """The first and the last seq that are left; BadInput for anything that :func:`cursor` did not make."""
-    low, high = _numbers(text, 2)
-    return low, high
-
-
-def _numbers(text: str, count: int) -> list[int]:
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
-        numbers = [int(part) for part in raw[1:].split("-")]
-        good = len(numbers) == count and all(0 < number <= _LAST for number in numbers)
-        if not good or cursor(*numbers) != text:
-            raise ValueError
-    except (ValueError, binascii.Error):
-        raise BadInput(
-            "cursor must be one that this list gave before.",
-            code="invalid_cursor",
-            status=400,
-            field="cursor",
-        ) from None
-    return numbers

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import apsw
 import msgspec
 
+from rota.engines.cursors import between, cursor, position
 from rota.engines.sqlite import rows, statements
-from rota.engines.sqlite.match import between, cursor, position
 from rota.engines.sqlite.plan import Slots
 from rota.engines.sqlite.statements import run
 from rota.engines.sqlite.walk import Span, Walk

@@ -1,0 +1,131 @@
+"""What an engine does by itself, on a connection of its own: every step does nothing where another server did it.
+
+Changes of counters are folded into the counters; lanes are looked at below their floors; what names jobs that are
+long gone is forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from rota.engines.postgres import statements
+from rota.engines.postgres.errors import lost
+from rota.engines.postgres.floors import Floors
+from rota.engines.postgres.link import Gate, Link, Session
+from rota.engines.postgres.migrate import LOCK
+from rota.model.clock import DAY, HOUR
+from rota.model.failure import HOURS
+
+log = logging.getLogger("rota.store")
+
+FOLD, LOOK, FORGET = 0.5, 1.0, 60.0
+"""Seconds between two rounds of each step."""
+SHARE = 20
+"""A step that takes long comes so much more rarely: this part of the time at most is spent on it."""
+_BATCH = 5000
+_LATE = 60.0
+"""Seconds after which no transaction of ours can still bring a change with a lower number."""
+
+_COUNT = statements.load("count")
+_CLAIM = statements.load("claim")
+_AGES = statements.load("ages")
+_KINDS = statements.load("kinds")
+_FAILURES = statements.load("failures")
+
+
+class Care:
+    """The steps, and what is known between them."""
+
+    def __init__(self, gate: Gate, floors: Floors) -> None:
+        self._link = Link(gate)
+        self._floors = floors
+        self._marks: list[tuple[float, int]] = []
+        self.counted = 0
+        """Changes up to this one are in the counters for certain."""
+        self.wall: Callable[[], int] = lambda: time.time_ns() // 1000
+
+    async def run(self) -> None:
+        """All steps, until cancelled."""
+        steps: list[tuple[Callable[[Session], Awaitable[None]], float]] = [
+            (self.fold, FOLD),
+            (self.look_below, LOOK),
+            (self.forget, FORGET),
+        ]
+        due = dict.fromkeys(range(len(steps)), 0.0)
+        while True:
+            for i, (step, seconds) in enumerate(steps):
+                began = time.monotonic()
+                if began >= due[i]:
+                    await self._try(step)
+                    now = time.monotonic()
+                    due[i] = now + max(seconds, SHARE * (now - began))
+            await asyncio.sleep(max(0.01, min(due.values()) - time.monotonic()))
+
+    async def close(self) -> None:
+        await self._link.close()
+
+    async def fold(self, session: Session) -> None:
+        """Changes go into the counters."""
+        while True:
+            folded, last = (await session.fetch(_COUNT["fold"], LOCK, self.counted, _BATCH))[0]
+            await session.commit()
+            if last is not None:
+                self._counted(last)
+            if folded < _BATCH:
+                return
+
+    async def look_below(self, session: Session) -> None:
+        """Jobs that came in late, behind claims that had gone on."""
+        lanes, floors = self._floors.all()
+        if not lanes:
+            return
+        queues, types, priorities = (list(column) for column in zip(*lanes, strict=True))
+        for n, place in await session.fetch(_CLAIM["below"], queues, types, priorities, floors):
+            if place is not None:
+                self._floors.lower(lanes[n - 1], place)
+
+    async def forget(self, session: Session) -> None:
+        """What belongs to no job any more."""
+        now = self.wall()
+        for sql, values in (
+            (_AGES["forget"], ()),
+            (_KINDS["forget"], ()),
+            (_FAILURES["forget"], (now - DAY,)),
+            (_FAILURES["forget_hours"], (now // HOUR - HOURS,)),
+        ):
+            await session.fetch(sql, *values)
+            await session.commit()
+        # Once in a while from the beginning, for changes of somebody who took longer than we allow ourselves.
+        self.counted, self._marks = 0, []
+
+    def _counted(self, last: int) -> None:
+        """Changes are numbered when they are made, not when they are committed: the floor follows later."""
+        now = time.monotonic()
+        self._marks.append((now, last))
+        while self._marks and now - self._marks[0][0] > _LATE:
+            self.counted = max(self.counted, self._marks.pop(0)[1])
+
+    async def _try(self, step: Callable[[Session], Awaitable[None]]) -> None:
+        session: Session | None = None
+        try:
+            session = await self._link.session()
+            await step(session)
+            await session.commit()
+        except asyncio.CancelledError:
+            self._link.drop()
+            raise
+        except Exception as error:
+            # The next round does it; the verbs tell whoever waits for something.
+            log.debug("care of the store failed", extra={"step": step.__name__, "detail": str(error)})
+            if session is None or lost(error):
+                self._link.drop()
+                return
+            try:
+                await session.rollback()
+            except Exception:
+                self._link.drop()
+
+

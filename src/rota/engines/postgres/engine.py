@@ -1,0 +1,212 @@
+"""The PostgreSQL engine. What the verbs mean is said in :mod:`rota.engines.base`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import asyncpg
+
+from rota.engines.places import postgres
+from rota.engines.postgres import acts, claim, enqueue, failures, finish, listen, read
+from rota.engines.postgres.care import Care
+from rota.engines.postgres.errors import cannot_open, lost, refused
+from rota.engines.postgres.floors import Floors
+from rota.engines.postgres.link import Gate, Readers, Session
+from rota.engines.postgres.migrate import examine, migrate
+from rota.engines.postgres.writer import Verb, Writer
+from rota.model.errors import StoreError
+from rota.model.failure import FailurePage
+from rota.model.job import (
+    Applied,
+    Ask,
+    Beat,
+    Claimed,
+    Count,
+    Held,
+    Job,
+    Kept,
+    LogLine,
+    Match,
+    Note,
+    Outcome,
+    Page,
+    Request,
+    Selection,
+    Tally,
+)
+
+T = TypeVar("T")
+READERS = 3
+_TRIES = 3
+
+
+def _always(one: Any, other: Any) -> bool:
+    return True
+
+
+_ENQUEUE = Verb(enqueue.enqueue, enqueue.joins, again=True)
+_FINISH = Verb(finish.finish, _always)
+_EXTEND = Verb(finish.extend, _always, again=True)
+_PROMOTE = Verb(acts.promote, again=True)
+_CANCEL = Verb(acts.cancel)
+_RETRY = Verb(acts.retry)
+_DELETE = Verb(acts.delete)
+_LOG = Verb(acts.log)
+_SAVE = Verb(acts.save, _always, again=True)
+
+
+async def open_postgres(url: str) -> PostgresEngine:
+    """Connect, and create or migrate the schema. Raises BadInput for a URL with faults, StoreError when the
+    store cannot be used.
+    """
+    gate = Gate(postgres(url), url)
+    try:
+        connection = await gate.connect(bare=True)
+        try:
+            await examine(gate, connection)
+            await migrate(gate, connection)
+        finally:
+            await connection.close(timeout=5)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise cannot_open(url, error) from error
+    return PostgresEngine(gate)
+
+
+class PostgresEngine:
+    """A database, for any number of servers."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._name = secrets.token_hex(4)
+        self._floors = Floors()
+        self._claim = Verb(claim.Claims(self._floors).claim, claim.joins, again=True)
+        self._writer = Writer(gate)
+        self._writer.on_rollback = self._floors.forget
+        self._readers = Readers(gate, READERS)
+        self._care = Care(gate, self._floors)
+        self._caring = asyncio.get_running_loop().create_task(self._care.run())
+
+    def enqueue(self, requests: Sequence[Request], now: int) -> Awaitable[list[list[Kept]]]:
+        return self._writer.call(_ENQUEUE, (requests, now))
+
+    def claim(self, asks: Sequence[Ask], lease_until: int, now: int) -> Awaitable[list[list[Claimed]]]:
+        return self._writer.call(self._claim, (asks, lease_until, now))
+
+    def finish(self, outcomes: Sequence[Outcome], now: int) -> Awaitable[list[Applied]]:
+        return self._writer.call(_FINISH, (outcomes, now))
+
+    def extend(self, beats: Sequence[Beat], until: int, now: int) -> Awaitable[list[Held]]:
+        return self._writer.call(_EXTEND, (beats, until))
+
+    def promote(self, now: int, limit: int) -> Awaitable[list[tuple[str, int]]]:
+        return self._writer.call(_PROMOTE, (now, limit))
+
+    def cancel(self, match: Match, reason: str, now: int, limit: int) -> Awaitable[list[Applied]]:
+        return self._writer.call(_CANCEL, (match, reason, now, limit))
+
+    def retry(self, match: Match, now: int, limit: int) -> Awaitable[list[Applied]]:
+        return self._writer.call(_RETRY, (match, now, limit))
+
+    def delete(self, match: Match, limit: int) -> Awaitable[list[Applied]]:
+        return self._writer.call(_DELETE, (match, limit))
+
+    def log(self, lines: Sequence[LogLine], cap: int) -> Awaitable[int]:
+        return self._writer.call(_LOG, (lines, cap))
+
+    def save(self, notes: Sequence[Note]) -> Awaitable[None]:
+        return self._writer.call(_SAVE, notes)
+
+    async def get(self, ids: Sequence[str]) -> list[Job]:
+        return await self._read(lambda session: read.get(session, ids))
+
+    async def find(self, match: Match, limit: int, cursor: str | None = None) -> Page:
+        async def page(session: Session) -> Page:
+            return await read.find(session, match, await self._slots(session), limit, cursor)
+
+        return await self._read(page)
+
+    async def select(self, match: Match, limit: int, cursor: str | None = None) -> Selection:
+        async def selection(session: Session) -> Selection:
+            return await read.select(session, match, await self._slots(session), limit, cursor)
+
+        return await self._read(selection)
+
+    async def tally(self, match: Match, cursor: str | None = None) -> Tally:
+        async def counted(session: Session) -> Tally:
+            return await read.tally(session, match, await self._slots(session), cursor)
+
+        return await self._read(counted)
+
+    async def logs(self, id: str, after: int, limit: int) -> list[tuple[int, LogLine]]:
+        return await self._read(lambda session: read.logs(session, id, after, limit))
+
+    async def count(self) -> list[Count]:
+        return await self._read(lambda session: read.count(session, self._care.counted))
+
+    async def failures(
+        self, queue: str | None, type: str | None, now: int, limit: int, cursor: str | None = None
+    ) -> FailurePage:
+        return await self._read(lambda session: failures.page(session, queue, type, now, limit, cursor))
+
+    async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
+        return await self._read(lambda session: read.oldest(session, queues, self._floors))
+
+    async def ahead(
+        self, ids: Sequence[str], types: Sequence[str] | None, now: int, limit: int
+    ) -> dict[str, dict[str, int]]:
+        return await self._read(lambda session: read.ahead(session, ids, types, now, limit))
+
+    async def notes(
+        self, kind: str, since: str = "", until: str | None = None, limit: int | None = None
+    ) -> list[Note]:
+        return await self._read(lambda session: read.notes(session, kind, since, until, limit))
+
+    async def next_due(self) -> int | None:
+        return await self._read(read.next_due)
+
+    async def announce(self, queues: Sequence[str]) -> None:
+        """A transaction of its own that writes nothing: whoever commits jobs does not wait for it."""
+        for text in listen.payloads(queues, self._name):
+            await self._read(
+                lambda session, text=text: session.only("SELECT pg_notify($1, $2)", listen.CHANNEL, text)
+            )
+
+    async def changes(self) -> AsyncIterator[Sequence[str]]:
+        async for queues in listen.changes(self._gate, self._readers, self._name):
+            if queues:
+                yield queues
+
+    def vitals(self) -> dict[str, float]:
+        return {"commits": self._writer.commits, "commit_seconds": self._writer.seconds}
+
+    async def close(self) -> None:
+        self._caring.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._caring
+        await self._writer.close()
+        await self._readers.close()
+        await self._care.close()
+
+    async def _slots(self, session: Session) -> dict[tuple[str, str, str], int]:
+        return await read.slots(session, self._care.counted)
+
+    async def _read(self, query: Callable[[Session], Awaitable[T]]) -> T:
+        """Run a query; where the connection is lost, on another one."""
+        if self._readers.closed:
+            raise StoreError("The store is closed.")
+        tries = 0
+        while True:
+            try:
+                async with self._readers.session() as session:
+                    return await query(session)
+            except Exception as error:
+                tries += 1
+                if isinstance(error, StoreError) or not lost(error) or tries >= _TRIES:
+                    told = refused(error)
+                    if told is error:
+                        raise
+                    raise told from error

@@ -1,0 +1,87 @@
+"""What errors of the driver mean: whether the connection is lost, whether trying again is right, what is said."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from rota.engines.places import shown
+from rota.model.errors import StoreError
+
+_LOST = (
+    OSError,
+    asyncio.TimeoutError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.DatabaseDroppedError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TooManyConnectionsError,
+)
+_ROLLED_BACK = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.UniqueViolationError,
+)
+_FULL = (asyncpg.DiskFullError, asyncpg.OutOfMemoryError)
+_STALE = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+
+
+def lost(error: BaseException) -> bool:
+    """Whether the connection cannot be used any more, or leads to a server that takes no writes."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, asyncpg.DataError | ValueError)
+    return isinstance(error, (*_LOST, *_STALE))
+
+
+def transient(error: BaseException) -> bool:
+    """Whether all was rolled back because of somebody else, so that it may go through the next time."""
+    return isinstance(error, _ROLLED_BACK)
+
+
+def refused(error: BaseException) -> BaseException:
+    """What the caller is told. Errors that are none of the driver's stay as they are."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, _FULL):
+        return StoreError(
+            f"The database has no room; nothing was stored: {_said(error)}.", code="storage_full", status=507
+        )
+    if lost(error):
+        return StoreError(f"The database does not answer: {_said(error)}.")
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        return StoreError(f"The store refused: {_said(error)}.")
+    return error
+
+
+def cannot_open(url: str, error: BaseException) -> StoreError:
+    """Why there is no connection to a database, with what to do about it."""
+    where = shown(url)
+    match error:
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            why = f"it refuses the user or the password: {_said(error)}"
+        case asyncpg.InvalidCatalogNameError():
+            why = f"there is no such database; create it first: {_said(error)}"
+        case asyncpg.InsufficientPrivilegeError():
+            why = (
+                f"the user lacks rights: {_said(error)}. Let the user create a schema in the database "
+                "(GRANT CREATE ON DATABASE ... TO ...)"
+            )
+        case asyncpg.TooManyConnectionsError():
+            why = f"it has no connection left: {_said(error)}"
+        case asyncpg.TargetServerAttributeNotMatched():
+            why = "none of its hosts takes writes"
+        case TimeoutError():
+            why = "it does not answer in time"
+        case _:
+            why = _said(error)
+    return StoreError(f"The store {where} cannot be opened: {why}.")
+
+
+def _said(error: BaseException) -> str:
+    text = str(getattr(error, "message", None) or error) or type(error).__name__
+    return " ".join(text.split()).rstrip(".")[:500]

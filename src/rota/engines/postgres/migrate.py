@@ -1,0 +1,110 @@
+"""Bringing the schema up to date, by however many servers start at once."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import asyncpg
+
+from rota.engines.places import shown
+from rota.engines.postgres.link import Gate
+from rota.engines.postgres.statements import migrations
+from rota.model.errors import StoreError
+
+LOCK = zlib.crc32(b"rota") - 2**31
+"""The first number of our advisory locks; the second is the bucket of a key, or less than zero."""
+OLDEST = 140000
+"""The server's version that is needed at least."""
+
+_TABLE = """
+CREATE TABLE rota.migrations (
+  number   integer PRIMARY KEY,
+  name     text NOT NULL,
+  checksum text NOT NULL,
+  at       timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+async def examine(gate: Gate, connection: Any) -> None:
+    """Whether this is a server that we can use, and how it is to be spoken to. Raises StoreError."""
+    async with connection.transaction():
+        row = await connection.fetchrow(
+            "SELECT current_setting('server_version_num')::integer AS version, "
+            "current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS sync, "
+            "pg_backend_pid() AS pid, current_setting('server_version') AS name"
+        )
+    where = shown(gate.url)
+    if row["version"] < OLDEST:
+        raise StoreError(f"The store {where} is on PostgreSQL {row['name']}; Rota needs 14 or later.")
+    if row["encoding"] != "UTF8":
+        raise StoreError(
+            f"The database of the store {where} has the encoding {row['encoding']}; create one with UTF8."
+        )
+    if row["sync"] == "off":
+        # An acknowledged job is on stable storage, whatever others want who use this server.
+        gate.settings["synchronous_commit"] = "on"
+    if gate.place.pooler is None:
+        # A pooler gives the numbers of its own to its clients.
+        gate.pooled = row["pid"] != connection.get_server_pid()
+
+
+async def migrate(gate: Gate, connection: Any) -> None:
+    """Bring the schema up to date; one server does it, the others wait. Raises StoreError."""
+    if await _state(gate, connection):
+        return
+    async with connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK}, -2)")
+        if await _state(gate, connection):
+            return
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS rota")
+        if not await connection.fetchval("SELECT to_regclass('rota.migrations') IS NOT NULL"):
+            await connection.execute(_TABLE)
+        newest = await connection.fetchval("SELECT coalesce(max(number), 0) FROM rota.migrations")
+        for step in migrations():
+            if step.number > newest:
+                await connection.execute(step.text)
+                await connection.execute(
+                    "INSERT INTO rota.migrations (number, name, checksum) "
+                    f"VALUES ({step.number}, '{step.name}', '{step.checksum}')"  # noqa: S608 - names of our files
+                )
+
+
+async def _state(gate: Gate, connection: Any) -> bool:
+    """Whether nothing is left to do. Raises StoreError when the schema is none of ours."""
+    where = shown(gate.url)
+    async with connection.transaction():
+        ours = await connection.fetchval("SELECT to_regclass('rota.migrations') IS NOT NULL")
+        if not ours:
+            taken = await connection.fetchval(
+                "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+                "WHERE n.nspname = 'rota'"
+            )
+            if taken:
+                raise StoreError(
+                    f"The schema 'rota' in {where} belongs to another program; nothing was changed."
+                )
+            return False
+        try:
+            rows = await connection.fetch("SELECT number, checksum FROM rota.migrations ORDER BY number")
+        except asyncpg.UndefinedColumnError:
+            raise StoreError(
+                f"The schema 'rota' in {where} belongs to another program; nothing was changed."
+            ) from None
+    done = {row["number"]: row["checksum"] for row in rows}
+    steps = {step.number: step for step in migrations()}
+    newest = max(steps)
+    # One step ahead is what a server of the release before this one meets while its successors start.
+    if done and max(done) > newest + 1:
+        raise StoreError(
+            f"The store {where} was written by a newer Rota (schema {max(done)}, this one knows {newest}); "
+            "nothing was changed."
+        )
+    for number, step in steps.items():
+        if number in done and done[number] != step.checksum:
+            raise StoreError(
+                f"The schema of the store {where} is not the one of this Rota: {step.name} differs from what "
+                "was run; nothing was changed."
+            )
+    return set(steps) <= set(done)

@@ -1,0 +1,145 @@
+"""Where to look for jobs that match: which index leads to the fewest candidates.
+
+A source gives jobs by age; every job that matches is in one of the sources of a plan. Whether a candidate
+really matches is then looked up, so a source may give too many, never too few.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rota.engines.postgres import statements
+from rota.engines.postgres.link import Session
+from rota.engines.postgres.rows import plain
+from rota.model.job import Match, State
+
+_PLAN = statements.load("plan")
+_KINDS = statements.load("kinds")
+
+Slots = Mapping[tuple[str, str, str], int]
+"""Jobs by queue, type and state, as the counters say."""
+Kind = tuple[str, str]
+"""A queue and a type."""
+
+SPARSE = frozenset({"failed", "cancelled", "running"})
+"""States that have an index by age."""
+WAITING = frozenset({"pending", "scheduled"})
+"""States that have an index by something else, which is sorted: good for a few jobs."""
+SMALL = 5000
+"""Jobs that are counted rather than guessed at."""
+FEW = 50_000
+"""Waiting jobs that may be sorted."""
+MANY = 200
+"""Sources that are not worth merging any more."""
+TAGS = 10_000
+"""Different tags among which a text is looked for."""
+KIND = "kind"
+
+
+class Source(NamedTuple):
+    """A part of ``plan.sql`` and the values of its first places."""
+
+    part: str
+    values: tuple[Any, ...] = ()
+
+
+Plan = list[Source] | None
+"""Sources that together hold every job that matches; None: go through all jobs."""
+
+
+async def plan(session: Session, match: Match, slots: Slots) -> Plan:
+    """The best way to the jobs that match."""
+    states = _states(match)
+    kinds: Counter[Kind] = Counter()
+    fit: Counter[str] = Counter()
+    for (queue, type, state), jobs in slots.items():
+        if match.queue in (None, queue) and match.type in (None, type):
+            kinds[queue, type] += jobs
+            if states is None or state in states:
+                fit[state] += jobs
+    if not fit:
+        return []
+    if match.ids is not None:
+        return [Source("ids", ([plain(id) for id in match.ids],))]
+    if match.holds is not None:
+        return [Source("holder", (plain(match.holds),))]
+    if match.fingerprint is not None:
+        return [Source("fingerprint", (plain(match.fingerprint),))]
+    # Ways with the number of jobs on them, as far as that is known.
+    ways: list[tuple[int, list[Source]]] = []
+    if match.tag is not None:
+        ways.append(await _tag(session, plain(match.tag), slots))
+    jobs = sum(n for (_, _, state), n in slots.items() if state in fit)
+    if states is not None and states <= SPARSE | WAITING and (states <= SPARSE or jobs <= FEW):
+        ways.append((jobs, [Source(state) for state in sorted(fit)]))
+    if (match.queue is not None or match.type is not None) and len(kinds) <= MANY:
+        ways.append((kinds.total(), [Source(KIND, kind) for kind in sorted(kinds)]))
+    if match.text is not None:
+        everything: Counter[Kind] = Counter()
+        for (queue, type, _), n in slots.items():
+            everything[queue, type] += n
+        sources = await _text(session, plain(match.text), everything)
+        if sources is not None:
+            jobs = sum(everything[one.values] if one.part == KIND else SMALL for one in sources)
+            ways.append((jobs, sources))
+    return min(ways, key=lambda way: way[0])[1] if ways else None
+
+
+async def _tag(session: Session, tag: str, slots: Slots) -> tuple[int, list[Source]]:
+    jobs = (await session.only(_PLAN["tagged"], tag, SMALL))[0][0]
+    return (jobs if jobs < SMALL else sum(slots.values()) // 2), [Source("tag", (tag,))]
+
+
+async def _text(session: Session, text: str, kinds: Mapping[Kind, int]) -> list[Source] | None:
+    """Where jobs with a text in type or tags, or at the beginning of the id, are; None: anywhere."""
+    sources = [Source(KIND, kind) for kind, jobs in kinds.items() if jobs and text in kind[1]]
+    names = [row[0] for row in await session.only(_PLAN["tags"], TAGS)]
+    sources += [Source("tag", (name,)) for name in names if text in name]
+    if len(names) >= TAGS or len(sources) > MANY:
+        return None
+    end = text[:-1] + chr(ord(text[-1]) + 1) if text[-1] != "\U0010ffff" else None
+    if end is not None and not "\ud7ff" <= text[-1] < "\ue000":
+        ids = (await session.only(_PLAN["begun"], text, end, SMALL))[0][0]
+        if ids >= SMALL:
+            return None
+        if ids:
+            sources.append(Source("begins", (text, end)))
+    return sources
+
+
+def _states(match: Match) -> set[str] | None:
+    """The states that matching jobs can be in, None for any."""
+    states = None if match.states is None else {state.value for state in match.states}
+    for narrower, only in (
+        (match.fingerprint, {State.FAILED}),
+        (match.lease_before, {State.RUNNING}),
+        (match.overdue_at, {State.RUNNING}),
+        (match.expired_at, {State.PENDING, State.SCHEDULED}),
+    ):
+        if narrower is not None:
+            named = {state.value for state in only}
+            states = named if states is None else states & named
+    return states
+
+
+async def candidates(
+    session: Session, sources: list[Source], low: int, high: int, newest_first: bool, limit: int
+) -> tuple[list[int], int | None]:
+    """The next jobs of all sources together, by age, and how far they reach (None: to the end)."""
+    found: set[int] = set()
+    reached: list[int] = []
+    order = "DESC" if newest_first else "ASC"
+    for source in sources:
+        sql = _KINDS["jobs"] if source.part == KIND else _PLAN[source.part]
+        got = await session.only(sql.format(order=order), *source.values, low, high, limit)
+        found.update(row[0] for row in got)
+        if len(got) == limit:
+            reached.append(got[-1][0])
+    if not reached:
+        return sorted(found, reverse=newest_first), None
+    # What lies behind the nearest edge may not be complete.
+    edge = max(reached) if newest_first else min(reached)
+    kept = [seq for seq in found if (seq >= edge if newest_first else seq <= edge)]
+    return sorted(kept, reverse=newest_first), edge

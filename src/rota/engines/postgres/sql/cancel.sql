@@ -1,0 +1,20 @@
+-- cancel
+WITH chosen AS MATERIALIZED (
+  SELECT seq, id, lease, queue, type, state FROM rota.jobs AS jobs
+  WHERE (state IN ('scheduled', 'pending') OR state = 'running' AND NOT cancel_requested) AND {match}
+  ORDER BY seq LIMIT $3 FOR UPDATE{skip}
+), ended AS (
+  UPDATE rota.jobs AS j
+  SET state = 'cancelled', reason = $1, finished_at = $2, delete_at = $2 + j.retention,
+      unique_held = CASE WHEN strpos(j.unique_states, 'cancelled') > 0 THEN j.unique_held END
+  FROM chosen AS c WHERE j.seq = c.seq AND c.state <> 'running'
+), stopped AS (
+  UPDATE rota.jobs AS j SET cancel_requested = true FROM chosen AS c WHERE j.seq = c.seq AND c.state = 'running'
+), change AS (
+  INSERT INTO rota.changes (queue, type, state, jobs)
+  SELECT c.queue, c.type, s.state, sum(s.sign)
+  FROM chosen AS c CROSS JOIN LATERAL (VALUES (c.state, -1), ('cancelled', 1)) AS s (state, sign)
+  WHERE c.state <> 'running'
+  GROUP BY c.queue, c.type, s.state
+)
+SELECT id, lease, queue, type, state FROM chosen ORDER BY seq;

@@ -1,0 +1,43 @@
+-- read
+SELECT queue, type, state, sum(jobs)::bigint AS jobs FROM (
+  SELECT queue, type, state, jobs FROM rota.counts
+  UNION ALL
+  SELECT queue, type, state, jobs FROM rota.changes WHERE n > $1
+) AS c GROUP BY queue, type, state HAVING sum(jobs) > 0;
+
+-- fold
+-- One at a time, and nobody waits for it.
+WITH turn AS MATERIALIZED (
+  SELECT pg_try_advisory_xact_lock($1::integer, -1) AS mine
+), gone AS (
+  DELETE FROM rota.changes WHERE n IN (
+    SELECT c.n FROM rota.changes AS c WHERE c.n > $2 AND (SELECT mine FROM turn) ORDER BY c.n LIMIT $3 FOR UPDATE SKIP LOCKED
+  )
+  RETURNING n, queue, type, state, jobs
+), fold AS (
+  INSERT INTO rota.counts (queue, type, state, jobs)
+  SELECT queue, type, state, sum(jobs) FROM gone GROUP BY queue, type, state HAVING sum(jobs) <> 0 ORDER BY queue, type, state
+  ON CONFLICT (queue, type, state) DO UPDATE SET jobs = rota.counts.jobs + excluded.jobs
+)
+SELECT count(*), max(n) FROM gone;
+
+-- oldest
+-- The oldest of each lane: two index steps.
+SELECT l.queue, min(p.run_at)
+FROM rota.lanes AS l
+LEFT JOIN unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) AS f (queue, type, priority, floor)
+  ON f.queue = l.queue AND f.type = l.type AND f.priority = l.priority
+CROSS JOIN LATERAL (
+  SELECT o.run_at FROM (
+    (SELECT j.run_at, j.place FROM rota.jobs AS j
+     WHERE j.state = 'pending' AND NOT j.returned
+       AND j.queue = l.queue AND j.type = l.type AND j.priority = l.priority AND j.place > coalesce(f.floor, 0)
+     ORDER BY j.place LIMIT 1)
+    UNION ALL
+    (SELECT j.run_at, j.place FROM rota.jobs AS j
+     WHERE j.state = 'pending' AND j.returned AND j.queue = l.queue AND j.type = l.type AND j.priority = l.priority
+     ORDER BY j.place LIMIT 1)
+  ) AS o ORDER BY o.place LIMIT 1
+) AS p
+WHERE l.queue = ANY ($1::text[])
+GROUP BY l.queue;

@@ -1,0 +1,17 @@
+-- delete
+WITH chosen AS MATERIALIZED (
+  SELECT seq, id, lease, queue, type, state, fingerprint FROM rota.jobs AS jobs
+  WHERE state <> 'running' AND {match}
+  ORDER BY seq LIMIT $1 FOR UPDATE{skip}
+), tag AS (
+  DELETE FROM rota.tags AS t USING chosen AS c WHERE t.seq = c.seq
+), line AS (
+  DELETE FROM rota.logs AS l USING chosen AS c WHERE l.seq = c.seq
+), attempt AS (
+  DELETE FROM rota.attempts AS a USING chosen AS c WHERE a.seq = c.seq
+), job AS (
+  DELETE FROM rota.jobs AS j USING chosen AS c WHERE j.seq = c.seq
+), change AS (
+  INSERT INTO rota.changes (queue, type, state, jobs) SELECT queue, type, state, -count(*) FROM chosen GROUP BY queue, type, state
+)
+SELECT id, lease, queue, type, state, fingerprint FROM chosen ORDER BY seq;

@@ -1,0 +1,14 @@
+-- jobs
+-- The next jobs of a kind, block by block.
+SELECT j.seq FROM (
+  SELECT block FROM rota.kinds WHERE queue = $1 AND type = $2 AND block BETWEEN $3 >> 8 AND $4 >> 8 ORDER BY block {order} OFFSET 0
+) AS b CROSS JOIN LATERAL (
+  SELECT seq FROM (
+    SELECT seq, queue, type FROM rota.jobs
+    WHERE seq BETWEEN greatest($3, b.block << 8) AND least($4, (b.block << 8) + 255) ORDER BY seq {order} OFFSET 0
+  ) AS all_of_them WHERE queue = $1 AND type = $2
+) AS j LIMIT $5;
+
+-- forget
+-- Blocks that lie before all jobs.
+DELETE FROM rota.kinds WHERE block < (SELECT min(seq) FROM rota.jobs) >> 8;

@@ -1,0 +1,109 @@
+"""Whether a store is sound: what belongs together in it, and the counters, all at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import asyncpg
+
+from rota.engines.care import Finding, Verdict
+from rota.engines.places import postgres, shown
+from rota.engines.postgres import statements
+from rota.engines.postgres.errors import cannot_open
+from rota.engines.postgres.link import Gate
+from rota.engines.postgres.migrate import examine
+from rota.model.errors import StoreError
+
+_SQL = statements.load("verify")
+SHOWN = 5
+"""Examples of each fault."""
+REPAIRABLE = "wrong_count"
+
+FAULTS: Mapping[str, str] = {
+    "wrong_count": "counters do not say how many jobs there are",
+    "attempt_without_job": "attempts belong to no job",
+    "log_without_job": "log lines belong to no job",
+    "tag_without_job": "tags belong to no job",
+    "wrong_tags": "jobs cannot be found by their tags",
+    "unknown_state": "jobs are in a state that does not exist",
+    "running_without_lease": "jobs run without a lease, a worker or an attempt",
+    "wrong_end": "jobs have ended without a time of their end, or have one without having ended",
+    "wrong_unique_key": "jobs hold a unique key that is not theirs",
+    "wrong_lane": "jobs stand in no line from which claims take them",
+    "wrong_kind": "jobs cannot be found by their queue and type, or by their time",
+}
+"""What is looked for, in the order in which it is told: the names of the statements."""
+
+
+async def verify(url: str, *, repair: bool = False) -> Verdict:
+    """Check everything at one moment; servers may be at work meanwhile. ``repair`` sets the counters right, while
+    servers wait. Raises StoreError when there is no store, or none that can be read.
+    """
+    gate = Gate(postgres(url), url)
+    try:
+        connection = await gate.connect(bare=True)
+        try:
+            await examine(gate, connection)
+            return await _verify(url, connection, repair)
+        finally:
+            await connection.close(timeout=5)
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise cannot_open(url, error) from error
+
+
+async def _verify(url: str, connection: Any, repair: bool) -> Verdict:
+    if not await connection.fetchval("SELECT to_regclass('rota.migrations') IS NOT NULL"):
+        raise StoreError(f"There is no store at {shown(url)}: no server has begun one.")
+    verdict = await _look(url, connection)
+    if not repair or REPAIRABLE not in {finding.code for finding in verdict.findings}:
+        return verdict
+    async with connection.transaction():
+        # Whoever writes counters has to wait until this is over.
+        await connection.execute("LOCK TABLE rota.changes, rota.counts, rota.jobs IN SHARE ROW EXCLUSIVE MODE")
+        wrong = len(await connection.fetch(_SQL["wrong_count"]))
+        await connection.execute(_SQL["forget_counts"])
+        await connection.execute(_SQL["recount"])
+    again = await _look(url, connection)
+    return Verdict(
+        path=again.path,
+        size=again.size,
+        schema=again.schema,
+        known=again.known,
+        live=again.live,
+        jobs=again.jobs,
+        findings=again.findings,
+        repaired=wrong,
+    )
+
+
+async def _look(url: str, connection: Any) -> Verdict:
+    known = statements.migrations()[-1].number
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        schema = await connection.fetchval("SELECT max(number) FROM rota.migrations")
+        size = await connection.fetchval(
+            "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class AS c "
+            "JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'rota' AND c.relkind = 'r'"
+        )
+        others = await connection.fetchval(
+            "SELECT count(*) FROM pg_locks AS l WHERE l.relation = 'rota.jobs'::regclass AND l.pid <> pg_backend_pid()"
+        )
+        jobs: dict[str, int] = {}
+        findings: list[Finding] = []
+        if schema == known:
+            jobs = dict(await connection.fetch(_SQL["state_counts"]))
+            for code, sentence in FAULTS.items():
+                rows = await connection.fetch(_SQL[code])
+                if rows:
+                    examples = tuple(str(row[0]) for row in rows[:SHOWN])
+                    told = f"{len(rows)} {sentence}."
+                    findings.append(Finding(code, told, len(rows), examples, code == REPAIRABLE))
+    return Verdict(
+        path=shown(url),
+        size=size,
+        schema=schema or 0,
+        known=known,
+        live=bool(others),
+        jobs=jobs,
+        findings=tuple(findings),
+    )
