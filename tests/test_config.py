@@ -239,10 +239,46 @@ def test_a_yaml_value_of_the_wrong_kind_is_refused(sources: Sources, text: str) 
     assert " (rota.yaml:1): " in sources.complaint(text)
 
 
-def test_postgresql_is_known_but_not_in_this_version(sources: Sources) -> None:
-    complaint = sources.complaint("store: postgresql://rota:hunter2@db/rota")
-    assert "PostgreSQL, which is not in this version" in complaint
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql+psycopg://rota:hunter2@db/rota", "without the name of a driver"),
+        ("postgresql://rota:hunter2@db", "names no database"),
+        ("postgresql://rota:hunter2@db/", "names no database"),
+        ("postgresql://rota:hunter2@db/rota?sslmode=maybe", "sslmode must be one of disable, allow"),
+        ("postgresql://rota:hunter2@db/rota?pooler=2", "pooler must be auto, yes or no"),
+        ("postgresql://rota:hunter2@db/rota?listen=there", "listen must be HOST:PORT"),
+        ("postgresql://rota:hunter2@db/rota?search_path=x", "knows no ?search_path="),
+        ("postgresql://rota:hunter2@db:x/rota", "names no host: 'db:x'"),
+        ("postgresql://rota:hunter2#x@db/rota", "holds a '#': write it as %23"),
+    ],
+)
+def test_a_postgresql_store_with_faults_is_refused(sources: Sources, url: str, words: str) -> None:
+    complaint = sources.complaint(f"store: '{url}'")
+    assert words in complaint
     assert "hunter2" not in complaint
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://rota:hunter2@db/rota", "postgresql://rota:***@db/rota"),
+        (
+            "postgres://rota:hunter2@a:5432,[::1]:5433/rota?sslmode=require",
+            "postgres://rota:***@a:5432,[::1]:5433/rota?sslmode=require",
+        ),
+        ("postgresql:///rota?host=/run/db&password=hunter2", "postgresql:///rota?host=/run/db&password=***"),
+        (
+            "postgresql://rota@db/rota?listen=db:5432&pooler=yes",
+            "postgresql://rota@db/rota?listen=db:5432&pooler=yes",
+        ),
+    ],
+)
+def test_a_postgresql_store_is_shown_without_its_password(sources: Sources, url: str, shown: str) -> None:
+    settings = sources.settings(f"store: {url}")
+    assert settings.store == url
+    [one] = [one for one in describe(settings) if one.key == "store"]
+    assert (one.text, one.value) == (shown, shown)
 
 
 @given(seconds=st.integers(0, 86400))

@@ -20,6 +20,7 @@ from rota.config import Settings
 from rota.core import bound, joblog, upkeep
 from rota.core.reports import Rules
 from rota.core.service import Service
+from rota.engines import places
 from rota.engines.open import open_engine
 from rota.model.clock import seconds
 from rota.model.errors import BadConfig
@@ -73,7 +74,9 @@ async def serve(settings: Settings) -> int:
             # Behind "listening": a server that starts does not wait for its sandbox.
             inside.append(group.create_task(builtin.run_programs(service, settings, stop)))
             children = group.create_task(_children(settings, url, stop))
-            log.info("listening", extra={"url": url, "store": _shown(settings.store), "pid": os.getpid()})
+            log.info(
+                "listening", extra={"url": url, "store": places.shown(settings.store), "pid": os.getpid()}
+            )
             for (_, names), other in zip(settings.listeners, others, strict=True):
                 log.info("listening for fronts", extra={"url": other, "fronts": names})
             _tell_older(settings)
@@ -201,9 +204,3 @@ def _signals() -> asyncio.Event:
     for number in SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
     return stop
-
-
-def _shown(store: str) -> str:
-    """A store's URL without a password."""
-    scheme, _, rest = store.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -80,7 +80,7 @@ def test_faults_as_json(alone: Cli) -> None:
         (["--listen", "0.0.0.0:0"], 2, "it has no token"),
         (["--token-file", "nowhere"], 2, "token"),
         (["--work", "shop"], 2, "MODULE:APP"),
-        (["--store", "postgresql://u:secret@h/d"], 2, "PostgreSQL"),
+        (["--store", "postgresql://u:secret@h"], 2, "names no database"),
         (["--store", "sqlite:///folder.db"], 1, "folder.db"),
         (["--store", "sqlite:///text.db"], 1, "text.db is not a SQLite file"),
         (["--work", "nowhere:app"], 2, "There is no module 'nowhere'"),

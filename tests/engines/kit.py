@@ -61,7 +61,7 @@ def fresh(engine: str, folder: str | Path) -> str:
 def done_with(url: str) -> None:
     """Nobody needs this store any more."""
     if url.startswith("postgresql:"):
-        postgres.drop(url)
+        postgres.give_back(url)
 
 
 async def put(engine: Engine, *jobs: NewJob, now: int = NOW) -> list[Kept]:

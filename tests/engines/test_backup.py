@@ -13,8 +13,14 @@ from rota.engines.base import Engine
 from rota.engines.open import backup, open_engine, verify
 from rota.engines.sqlite import backup as inner
 from rota.model.errors import StoreError
-from tests.engines.kit import NOW, counts, done, found, job, put, run
+from tests.engines.kit import NOW, counts, done, found, fresh, job, put, run
 from tests.engines.test_verify import change, digest, fill
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """The URL of an empty file: files are what this is about."""
+    return fresh("sqlite", tmp_path)
 
 
 def left(folder: Path) -> list[str]:

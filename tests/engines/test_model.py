@@ -25,7 +25,7 @@ from rota.engines.open import open_engine
 from rota.model.clock import SECOND
 from rota.model.job import ENDED, LIVE, Ask, Beat, Match, Outcome, Request, State
 from rota.model.spec import UNIQUE_STATES
-from tests.engines.kit import ANY, ENGINES, LEASE, NOBODY, NOW, counts, found, fresh, job
+from tests.engines.kit import ANY, ENGINES, LEASE, NOBODY, NOW, counts, done_with, found, fresh, job
 from tests.engines.model import Model, seen
 
 Call = Callable[[], Awaitable[Any]]
@@ -87,6 +87,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.loop.run(self.engine.close())
+        done_with(self.url)
         self.closing.close()
 
     def call(self, call: Call, expected: Any) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rota.engines.open import open_engine
@@ -10,7 +12,7 @@ from rota.engines.sqlite.engine import SqliteEngine
 from rota.engines.sqlite.match import MOST_DUE, where
 from rota.model.clock import SECOND
 from rota.model.job import Match, State
-from tests.engines.kit import NOW, job, put
+from tests.engines.kit import NOW, fresh, job, put
 
 
 @pytest.mark.parametrize(
@@ -18,9 +20,9 @@ from tests.engines.kit import NOW, job, put
     [("cancel", Match(expired_at=NOW), "jobs_expiry"), ("delete", Match(delete_at=NOW), "jobs_delete")],
 )
 async def test_what_is_overdue_is_not_looked_for_among_all_jobs(
-    store: str, verb: str, match: Match, index: str
+    tmp_path: Path, verb: str, match: Match, index: str
 ) -> None:
-    engine = await open_engine(store)
+    engine = await open_engine(fresh("sqlite", tmp_path))
     assert isinstance(engine, SqliteEngine)
     condition, values = where(match)
     sql = statements.load(verb)["chosen"].format(match=condition)

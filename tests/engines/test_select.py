@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rota.engines.base import Engine
+from rota.engines.postgres import walk as postgres_walk
 from rota.engines.sqlite import walk
 from rota.model.clock import HOUR
 from rota.model.errors import BadInput
@@ -42,8 +43,10 @@ async def tallied(engine: Engine, match: Match = ANY) -> int:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Walks stop after every few jobs, as they do in a large store."""
     monkeypatch.setattr(walk, "BUDGET", -1.0)
-    monkeypatch.setattr(walk, "_FIRST", 3)
-    monkeypatch.setattr(walk, "_MOST", 3)
+    monkeypatch.setattr(postgres_walk, "PATIENCE", -1.0)
+    for module in (walk, postgres_walk):
+        monkeypatch.setattr(module, "_FIRST", 3)
+        monkeypatch.setattr(module, "_MOST", 3)
 
 
 async def test_every_filter_selects_what_it_finds(engine: Engine) -> None:

@@ -15,7 +15,7 @@ from rota.engines.open import open_engine, verify
 from rota.model.errors import BadInput, StoreError
 from rota.model.file import Attachment, File, Part
 from rota.model.job import LogLine, Request, State
-from tests.engines.kit import NOW, again, done, job, put, run
+from tests.engines.kit import NOW, again, done, fresh, job, put, run
 
 STATEMENTS = {
     "wrong_count": "UPDATE counts SET jobs = jobs + 2 WHERE state = 'pending'",
@@ -37,6 +37,12 @@ STATEMENTS = {
     "wrong_file": "DELETE FROM parts WHERE n = 1",
 }
 """How each fault is made."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """The URL of an empty file: its faults are what this is about."""
+    return fresh("sqlite", tmp_path)
 
 
 async def fill(engine: Engine) -> None:
@@ -234,4 +240,4 @@ async def test_a_newer_schema_is_refused(filled: str) -> None:
 
 def test_a_url_of_nothing_we_know() -> None:
     with pytest.raises(BadInput):
-        verify("postgresql://x")
+        verify("mysql://x")

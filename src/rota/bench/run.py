@@ -18,6 +18,7 @@ from rota.bench.machine import load_average, this_machine
 from rota.bench.report import Options, Report, figures_of, load_warnings, store_warnings, times_of
 from rota.bench.site import Site, undisturbed
 from rota.bench.steps import SLOTS, STEPS, Measured, Round
+from rota.engines import places
 from rota.model.clock import SystemClock, to_text
 from rota.model.errors import BadInput
 
@@ -53,7 +54,7 @@ def measure(plan: Plan, tell: Tell = lambda _: None) -> Report:
     warnings = load_warnings(machine, load)
     with _place(plan) as (url, folder):
         tell("fsync")
-        shown = "a fresh file" if plan.store is None else _shown(plan.store)
+        shown = "a fresh file" if plan.store is None else places.shown(plan.store)
         store = disk.describe(url, shown, max(20, int(200 * plan.scale)))
         warnings += store_warnings(store, store.file_system in disk.IN_MEMORY)
         found = []
@@ -120,9 +121,3 @@ def _reset(plan: Plan, url: str) -> None:
         disk.remove(url)
     else:
         asyncio.run(keep.remove_ours(url))
-
-
-def _shown(url: str) -> str:
-    """A store's URL without user and password."""
-    scheme, mark, rest = url.partition("://")
-    return f"{scheme}{mark}{rest.rpartition('@')[2]}"

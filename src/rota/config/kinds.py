@@ -194,24 +194,6 @@ class Address(Kind):
         return value
 
 
-class Store(Kind):
-    allowed = "sqlite:///relative.db or sqlite:////absolute/path.db"
-
-    def parse(self, value: object) -> str:
-        if not isinstance(value, str) or not 1 <= len(value) <= 4096 or _CONTROL.search(value):
-            raise Refused
-        if re.match(r"postgres(ql)?(\+\w+)?://", value):
-            raise Refused(f"names PostgreSQL, which is not in this version; it must be {self.allowed}")
-        path, _, query = value.removeprefix("sqlite:///").partition("?")
-        if not value.startswith("sqlite:///") or not path or path.endswith("/"):
-            raise Refused
-        if path == ":memory:":
-            raise Refused(f"must name a file, for jobs are kept on disk: {self.allowed}")
-        if query and re.fullmatch(r"vfs=[\w.-]+", query) is None:
-            raise Refused(f"knows no option but ?vfs=NAME: {self.allowed}")
-        return value
-
-
 class Targets(Kind):
     """Texts ``MODULE:APP``."""
 

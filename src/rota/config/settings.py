@@ -14,6 +14,7 @@ from rota.config import kinds
 from rota.config.fronts import Fronts, Listeners
 from rota.config.programs import Programs
 from rota.config.secret import Secret
+from rota.config.store import Store
 from rota.model.clock import SECOND
 from rota.model.policy import DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, DEFAULT_RETENTION
 
@@ -82,7 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a server is told before it starts."""
 
     listen: Annotated[str, kinds.Address()] = "127.0.0.1:8080"
-    store: Annotated[str, kinds.Store()] = "sqlite:///rota.db"
+    store: Annotated[str, Store()] = "sqlite:///rota.db"
     token: Annotated[Secret | None, kinds.Token()] = None
     insecure: Annotated[bool, kinds.Truth()] = False
     allowed_hosts: Annotated[tuple[str, ...], kinds.Hosts()] = ()

@@ -21,8 +21,8 @@ async def open_engine(url: str) -> Engine:
     """Open (and create or migrate) a store.
 
     ``sqlite:///relative.db``, ``sqlite:////absolute.db``; ``?vfs=NAME`` chooses a registered SQLite VFS.
-    ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, several hosts with commas between them, and options of TLS.
-    Raises BadInput for a URL that is none of these and StoreError when the store cannot be used.
+    ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, several hosts with commas between them, and options
+    of TLS. Raises BadInput for a URL that is none of these and StoreError when the store cannot be used.
     """
     if places.is_postgres(url):
         places.postgres(url)

@@ -14,13 +14,11 @@ ALLOWED = (
     "sqlite:///relative.db, sqlite:////absolute/path.db or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 )
 _MASK = "***"
-_PASSED_ON = frozenset(
-    {
-        "sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation",
-        "ssl_min_protocol_version", "ssl_max_protocol_version", "passfile", "host", "port", "user", "password",
-        "dbname", "database", "krbsrvname", "gsslib", "service", "servicefile",
-    }
-)  # fmt: skip
+_TLS_OPTIONS = frozenset(
+    {"sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"}
+    | {"ssl_min_protocol_version", "ssl_max_protocol_version"}
+)
+_PASSED_ON = _TLS_OPTIONS | {"passfile", "host", "port", "user", "password", "dbname", "database"}
 _OURS = frozenset({"pooler", "listen", "application_name"})
 _TLS = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _USER = re.compile(r"(?<=://)([^/?#]*)@")
@@ -67,7 +65,7 @@ def postgres(url: str) -> Postgres:
     if "#" in url:
         raise _bad("The store's URL holds a '#': write it as %23.")
     place = head.partition("://")[2]
-    hosts, slash, database = place.rpartition("@")[2].partition("/")
+    hosts, _, database = place.rpartition("@")[2].partition("/")
     for host in hosts.split(",") if hosts else []:
         if re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:@/ ]*)(:\d{1,5})?", unquote(host)) is None:
             raise _bad(f"The store's URL names no host: {host[:100]!r}.")
@@ -85,7 +83,9 @@ def postgres(url: str) -> Postgres:
     if listen is not None and listen != "no" and re.fullmatch(r"[^\s/@?]+:\d{1,5}", listen) is None:
         raise _bad("listen must be HOST:PORT of the database itself, or no.")
     if not database and not {"dbname", "database"} & options.keys():
-        raise _bad("The store's URL names no database: write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE.")
+        raise _bad(
+            "The store's URL names no database: write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE."
+        )
     rest = "&".join(f"{k}={quote(v, safe='')}" for k, v in options.items() if k in _PASSED_ON)
     dsn = "postgresql://" + place + (f"?{rest}" if rest else "")
     pooler = {"yes": True, "no": False}.get(options.get("pooler", "auto"))

@@ -43,7 +43,9 @@ async def retry(session: Session, calls: list[tuple[Match, int, int]]) -> list[l
     [(match, now, limit)] = calls
     condition, values = where(match, 2)
     chosen = await session.fetch(_RETRY["chosen"].format(match=condition), limit, *values)
-    wanted = {key for _, _, _, _, _, state, key, held, _ in chosen if key and not held and state != State.SCHEDULED}
+    wanted = {
+        key for _, _, _, _, _, state, key, held, _ in chosen if key and not held and state != State.SCHEDULED
+    }
     taken: set[str] = set()
     if wanted:
         await lock_keys(session, (f"u{key}" for key in wanted))
@@ -72,9 +74,7 @@ async def delete(session: Session, calls: list[tuple[Match, int]]) -> list[list[
     sql = _DELETE["delete"].format(match=condition, skip=_skip(match))
     rows = await session.fetch(sql, limit, *values)
     await failures.gone(session, ((row[2], row[5]) for row in rows))
-    return [
-        [Applied(id, lease, State(state), queue, type) for id, lease, queue, type, state, _ in rows]
-    ]
+    return [[Applied(id, lease, State(state), queue, type) for id, lease, queue, type, state, _ in rows]]
 
 
 async def log(session: Session, calls: list[tuple[Sequence[LogLine], int]]) -> list[int]:

@@ -1,7 +1,8 @@
-"""What an engine does by itself, on a connection of its own: every step does nothing where another server did it.
+"""What an engine does by itself, on a connection of its own: every step does nothing where another server
+did it.
 
-Changes of counters are folded into the counters; lanes are looked at below their floors; what names jobs that are
-long gone is forgotten.
+Changes of counters are folded into the counters; lanes are looked at below their floors; what names jobs
+that are long gone is forgotten.
 """
 
 from __future__ import annotations
@@ -54,15 +55,16 @@ class Care:
             (self.look_below, LOOK),
             (self.forget, FORGET),
         ]
-        due = dict.fromkeys(range(len(steps)), 0.0)
+        began = time.monotonic()
+        due = {i: began + seconds for i, (_, seconds) in enumerate(steps)}
         while True:
+            await asyncio.sleep(max(0.01, min(due.values()) - time.monotonic()))
             for i, (step, seconds) in enumerate(steps):
                 began = time.monotonic()
                 if began >= due[i]:
                     await self._try(step)
                     now = time.monotonic()
                     due[i] = now + max(seconds, SHARE * (now - began))
-            await asyncio.sleep(max(0.01, min(due.values()) - time.monotonic()))
 
     async def close(self) -> None:
         await self._link.close()
@@ -127,5 +129,3 @@ class Care:
                 await session.rollback()
             except Exception:
                 self._link.drop()
-
-

@@ -15,8 +15,8 @@ from rota.engines.postgres import acts, claim, enqueue, failures, finish, listen
 from rota.engines.postgres.care import Care
 from rota.engines.postgres.errors import cannot_open, lost, refused
 from rota.engines.postgres.floors import Floors
-from rota.engines.postgres.link import Gate, Readers, Session
-from rota.engines.postgres.migrate import examine, migrate
+from rota.engines.postgres.link import Gate, Link, Readers, Session
+from rota.engines.postgres.migrate import first, migrate
 from rota.engines.postgres.writer import Verb, Writer
 from rota.model.errors import StoreError
 from rota.model.failure import FailurePage
@@ -65,26 +65,27 @@ async def open_postgres(url: str) -> PostgresEngine:
     """
     gate = Gate(postgres(url), url)
     try:
-        connection = await gate.connect(bare=True)
+        connection = await first(gate)
         try:
-            await examine(gate, connection)
             await migrate(gate, connection)
-        finally:
-            await connection.close(timeout=5)
+        except BaseException:
+            connection.terminate()
+            raise
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise cannot_open(url, error) from error
-    return PostgresEngine(gate)
+    return PostgresEngine(gate, connection)
 
 
 class PostgresEngine:
     """A database, for any number of servers."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, connection: Any) -> None:
+        """``connection``: one that is open already."""
         self._gate = gate
         self._name = secrets.token_hex(4)
         self._floors = Floors()
         self._claim = Verb(claim.Claims(self._floors).claim, claim.joins, again=True)
-        self._writer = Writer(gate)
+        self._writer = Writer(Link(gate, connection))
         self._writer.on_rollback = self._floors.forget
         self._readers = Readers(gate, READERS)
         self._care = Care(gate, self._floors)
@@ -170,10 +171,9 @@ class PostgresEngine:
 
     async def announce(self, queues: Sequence[str]) -> None:
         """A transaction of its own that writes nothing: whoever commits jobs does not wait for it."""
-        for text in listen.payloads(queues, self._name):
-            await self._read(
-                lambda session, text=text: session.only("SELECT pg_notify($1, $2)", listen.CHANNEL, text)
-            )
+        texts = listen.payloads(queues, self._name)
+        if texts:
+            await self._read(lambda session: listen.notify(session, texts))
 
     async def changes(self) -> AsyncIterator[Sequence[str]]:
         async for queues in listen.changes(self._gate, self._readers, self._name):

@@ -117,7 +117,9 @@ def _rest(job: NewJob) -> tuple[Any, ...]:
 
 
 def _columns(rest: tuple[Any, ...], tags: Any, held: str | None) -> tuple[Any, ...]:
-    queue, type, state, priority, most, expires, timeout, retention, retry, _, key, states, kind, headers = rest
+    queue, type, state, priority, most, expires, timeout, retention, retry, _, key, states, kind, headers = (
+        rest
+    )
     return (
         queue,
         type,
@@ -138,7 +140,8 @@ def _columns(rest: tuple[Any, ...], tags: Any, held: str | None) -> tuple[Any, .
 
 
 class _Careful:
-    """Requests with idempotency or unique keys: what is there is read under locks, decided here, and written."""
+    """Requests with idempotency or unique keys: what is there is read under locks, decided here, and
+    written."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -151,7 +154,9 @@ class _Careful:
 
     async def store(self, requests: Sequence[Request], now: int) -> list[list[Kept]]:
         keys = {key.key for request in requests for key in request.keys}
-        unique = {job.unique_key for request in requests for job in request.jobs if job.unique_key is not None}
+        unique = {
+            job.unique_key for request in requests for job in request.jobs if job.unique_key is not None
+        }
         await lock_keys(self._session, {f"i{key}" for key in keys} | {f"u{key}" for key in unique})
         ids = {job.id for request in requests for job in request.jobs}
         if keys:
@@ -209,8 +214,8 @@ class _Careful:
         return Kept(job.id, job.state)
 
     def _known(self, request: Request) -> tuple[dict[int, Kept], dict[int, int], set[int]]:
-        """Of the jobs under idempotency keys, by index: those stored before, those that repeat one of this very
-        request (with the index of that one), and those whose key stood for something else.
+        """Of the jobs under idempotency keys, by index: those stored before, those that repeat one of this
+        very request (with the index of that one), and those whose key stood for something else.
         """
         known: dict[int, Kept] = {}
         twins: dict[int, int] = {}
@@ -236,5 +241,3 @@ class _Careful:
                 known[i] = Kept(id, self._states.get(id), "idempotency")
         known.update((i, known[twin]) for i, twin in twins.items() if twin in known)
         return known, twins, clashes
-
-

@@ -1,4 +1,6 @@
-"""What errors of the driver mean: whether the connection is lost, whether trying again is right, what is said."""
+"""What errors of the driver mean: whether the connection is lost, whether trying again is right, what is
+said.
+"""
 
 from __future__ import annotations
 

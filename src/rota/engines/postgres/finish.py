@@ -60,7 +60,11 @@ async def _write(
 
 
 def _done(outcome: Outcome, now: int) -> tuple[Any, ...]:
-    return outcome.id, outcome.lease, now, outcome.result, outcome.content_type
+    return outcome.id, outcome.lease, now, outcome.result, _result_type(outcome)
+
+
+def _result_type(outcome: Outcome) -> str | None:
+    return None if outcome.result is None else outcome.content_type
 
 
 def _otherwise(outcome: Outcome, now: int) -> tuple[Any, ...]:
@@ -73,7 +77,7 @@ def _otherwise(outcome: Outcome, now: int) -> tuple[Any, ...]:
         outcome.end,
         outcome.run_at,
         outcome.result,
-        outcome.content_type,
+        _result_type(outcome),
         outcome.error,
         plain_or_none(outcome.reason),
         outcome.spent,

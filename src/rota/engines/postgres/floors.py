@@ -1,9 +1,10 @@
 """How far each lane is gone, so that a claim does not look through all that was there before.
 
-While somebody holds a transaction open, no row that was taken since can be cleaned away, and a claim that begins at the
-beginning steps over all of them. The jobs that have just come have numbers that only grow, so a claim may begin
-behind the last one that was taken; but a transaction that began earlier may commit later. So the floor follows the
-claims at a distance, and a look below it, now and then, finds what came later still.
+While somebody holds a transaction open, no row that was taken since can be cleaned away, and a claim that
+begins at the beginning steps over all of them. The jobs that have just come have numbers that only grow, so
+a claim may begin behind the last one that was taken; but a transaction that began earlier may commit later.
+So the floor follows the claims at a distance, and a look below it, now and then, finds what came later
+still.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""One connection to the database, opened when it is needed and again when it is lost, and a transaction on it.
+"""One connection to the database, opened when it is needed and again when it is lost, and a transaction on
+it.
 
 No state is kept in a session, so a pooler may stand in between: behind one every statement runs inside a
 transaction that sets what it needs for itself, and no statement is kept prepared.
@@ -29,8 +30,8 @@ SETTINGS = {
     "statement_timeout": "30s",
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "30s",
-    # Every statement has an index that leads to its rows, and tables grow faster than their statistics. A plan that
-    # was good for a hundred jobs must not be met again with a million.
+    # Every statement has an index that leads to its rows, and tables grow faster than their statistics. A
+    # plan that was good for a hundred jobs must not be met again with a million.
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_hashjoin": "off",
@@ -56,7 +57,9 @@ class Gate:
         """Begins a transaction, in one message."""
         if not self.pooled:
             return _BEGIN
-        return "; ".join((_BEGIN, *(f"SET LOCAL {name} = '{value}'" for name, value in self.settings.items())))
+        return "; ".join(
+            (_BEGIN, *(f"SET LOCAL {name} = '{value}'" for name, value in self.settings.items()))
+        )
 
     async def connect(self, dsn: str | None = None, *, bare: bool = False) -> Any:
         """A new connection; raises what the driver raises. ``bare``: as a pooler needs it."""
@@ -93,9 +96,9 @@ class Gate:
 class Link:
     """One connection, for one user at a time."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, connection: Any = None) -> None:
         self._gate = gate
-        self._connection: Any = None
+        self._connection = connection
 
     async def session(self) -> Session:
         """Something to run statements with. Raises StoreError when there is no connection to be had."""
@@ -187,7 +190,8 @@ class Readers:
                 yield session
                 await session.commit()
             except BaseException as error:
-                # Also when the caller does not wait any more: what the server still sends is not for the next one.
+                # Also when the caller does not wait any more: what the server still sends is not for the
+                # next one.
                 if lost(error) or isinstance(error, asyncio.CancelledError | GeneratorExit):
                     link.drop()
                 elif session is not None:

@@ -1,4 +1,6 @@
-"""Hints between servers on one database: LISTEN and NOTIFY, and looking now and then where there is no such thing."""
+"""Hints between servers on one database: LISTEN and NOTIFY, and looking now and then where there is no such
+thing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from rota.engines.postgres.link import Gate, Readers
+from rota.engines.postgres.link import Gate, Readers, Session
 
 CHANNEL = "rota_queues"
 POLL = 0.5
@@ -39,6 +41,11 @@ def payloads(queues: Sequence[str], sender: str) -> list[str]:
     return [json.dumps([sender, *piece], separators=(",", ":")) for piece in pieces if piece]
 
 
+async def notify(session: Session, texts: Sequence[str]) -> None:
+    """Send hints."""
+    await session.only("SELECT pg_notify($1, t) FROM unnest($2::text[]) AS t", CHANNEL, texts)
+
+
 async def changes(gate: Gate, readers: Readers, sender: str) -> AsyncIterator[Sequence[str]]:
     """Queues that others announced; without a connection of our own, those where jobs wait."""
     while True:
@@ -47,19 +54,28 @@ async def changes(gate: Gate, readers: Readers, sender: str) -> AsyncIterator[Se
             yield await _look(readers)
             await asyncio.sleep(POLL)
             continue
-        heard: asyncio.Queue[str | None] = asyncio.Queue()
         try:
-            await connection.add_listener(CHANNEL, lambda _c, _p, _h, text: heard.put_nowait(text))
-            connection.add_termination_listener(lambda _c: heard.put_nowait(None))
-            # What was announced before we listened.
-            yield await _look(readers)
-            while (text := await heard.get()) is not None:
-                names = _names(text, sender)
-                if names:
-                    yield names
+            async for names in _listen(connection, readers, sender):
+                yield names
         finally:
             connection.terminate()
         await asyncio.sleep(_AGAIN)
+
+
+async def _listen(connection: Any, readers: Readers, sender: str) -> AsyncIterator[Sequence[str]]:
+    """What comes in until the connection ends."""
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+    connection.add_termination_listener(lambda _c: heard.put_nowait(None))
+    try:
+        await connection.add_listener(CHANNEL, lambda _c, _p, _h, text: heard.put_nowait(text))
+    except Exception:
+        return
+    # What was announced before we listened.
+    yield await _look(readers)
+    while (text := await heard.get()) is not None:
+        names = _names(text, sender)
+        if names:
+            yield names
 
 
 def _names(text: str, sender: str) -> list[str]:

@@ -1,4 +1,7 @@
-"""From a Match to a WHERE clause. Values are always bound, never written into the text."""
+"""From a Match to a WHERE clause. Values are always bound, never written into the text.
+
+Of jobs past their expiry or retention the thousand most overdue are looked at in one go.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,6 @@ from typing import Any
 
 from rota.engines.postgres.rows import plain
 from rota.model.job import Match
-
-MOST_DUE = 1000
-"""Jobs past their expiry or retention that are looked at in one go, the most overdue ones first."""
 
 
 def where(match: Match, first: int) -> tuple[str, list[Any]]:
@@ -31,7 +31,10 @@ def where(match: Match, first: int) -> tuple[str, list[Any]]:
         words = ", ".join(f"'{state.value}'" for state in match.states)
         terms.append(f"jobs.state IN ({words})" if words else "false")
     if match.holds is not None:
-        add("jobs.seq = ANY (ARRAY (SELECT i.seq FROM rota.jobs AS i WHERE i.unique_held = ?::text))", match.holds)
+        add(
+            "jobs.seq = ANY (ARRAY (SELECT i.seq FROM rota.jobs AS i WHERE i.unique_held = ?::text))",
+            match.holds,
+        )
     for column in ("queue", "type", "worker", "fingerprint"):
         value = getattr(match, column)
         if value is not None:
@@ -53,24 +56,26 @@ def where(match: Match, first: int) -> tuple[str, list[Any]]:
         add(f"(starts_with(jobs.id, ?::text) OR strpos(jobs.type, ?::text) > 0 OR {tags})", match.text)
     if match.tried:
         terms.append(
-            "(jobs.state IN ('done', 'failed', 'cancelled') OR jobs.attempt > (jobs.state = 'running')::integer)"
+            "(jobs.state IN ('done', 'failed', 'cancelled') "
+            "OR jobs.attempt > (jobs.state = 'running')::integer)"
         )
     if match.overdue_at is not None:
         add(
-            "jobs.state = 'running' AND jobs.timeout IS NOT NULL AND jobs.started_at + jobs.timeout < ?::bigint",
+            "jobs.state = 'running' AND jobs.timeout IS NOT NULL "
+            "AND jobs.started_at + jobs.timeout < ?::bigint",
             match.overdue_at,
         )
     if match.expired_at is not None:
         add(
             "jobs.seq = ANY (ARRAY (SELECT i.seq FROM rota.jobs AS i WHERE i.expires_at IS NOT NULL "
             "AND i.state IN ('scheduled', 'pending') AND i.expires_at <= ?::bigint "
-            f"ORDER BY i.expires_at LIMIT {MOST_DUE}))",
+            "ORDER BY i.expires_at LIMIT 1000))",
             match.expired_at,
         )
     if match.delete_at is not None:
         add(
             "jobs.seq = ANY (ARRAY (SELECT i.seq FROM rota.jobs AS i WHERE i.delete_at IS NOT NULL "
-            f"AND i.delete_at <= ?::bigint ORDER BY i.delete_at LIMIT {MOST_DUE}))",
+            "AND i.delete_at <= ?::bigint ORDER BY i.delete_at LIMIT 1000))",
             match.delete_at,
         )
     return (" AND ".join(terms) or "true"), values

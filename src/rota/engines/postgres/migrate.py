@@ -25,6 +25,30 @@ CREATE TABLE rota.migrations (
   at       timestamptz NOT NULL DEFAULT now()
 )
 """
+_DONE = "INSERT INTO rota.migrations (number, name, checksum) VALUES ($1, $2, $3)"
+
+
+async def first(gate: Gate) -> Any:
+    """The first connection of an engine, by which it gets to know the server. Raises StoreError, and
+    what the driver raises.
+    """
+    try:
+        connection = await gate.connect()
+    except asyncpg.ProtocolViolationError:
+        # A pooler that takes no settings at the beginning of a session.
+        if gate.pooled:
+            raise
+        connection = await gate.connect(bare=True)
+    try:
+        before = (gate.pooled, dict(gate.settings))
+        await examine(gate, connection)
+        if (gate.pooled, gate.settings) == before:
+            return connection
+    except BaseException:
+        connection.terminate()
+        raise
+    await connection.close(timeout=5)
+    return await gate.connect()
 
 
 async def examine(gate: Gate, connection: Any) -> None:
@@ -55,6 +79,8 @@ async def migrate(gate: Gate, connection: Any) -> None:
     if await _state(gate, connection):
         return
     async with connection.transaction():
+        # However long the others take, and however much there is to change.
+        await connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK}, -2)")
         if await _state(gate, connection):
             return
@@ -65,10 +91,7 @@ async def migrate(gate: Gate, connection: Any) -> None:
         for step in migrations():
             if step.number > newest:
                 await connection.execute(step.text)
-                await connection.execute(
-                    "INSERT INTO rota.migrations (number, name, checksum) "
-                    f"VALUES ({step.number}, '{step.name}', '{step.checksum}')"  # noqa: S608 - names of our files
-                )
+                await connection.execute(_DONE, step.number, step.name, step.checksum)
 
 
 async def _state(gate: Gate, connection: Any) -> bool:

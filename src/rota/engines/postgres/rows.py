@@ -12,13 +12,11 @@ encode = msgspec.json.Encoder().encode
 _retry = msgspec.json.Decoder(Retry).decode
 _headers = msgspec.json.Decoder(dict[str, str]).decode
 
-JOB_COLUMNS = ", ".join(
-    f"jobs.{column}"
-    for column in (
-        "seq, id, type, queue, state, priority, attempt, max_attempts, lease, losses, created_at, run_at, "
-        "started_at, finished_at, expires_at, lease_until, timeout, retention, retry, tags, unique_key, "
-        "unique_states, worker, cancel_requested, reason, progress, fingerprint"
-    ).split(", ")
+JOB_COLUMNS = (
+    "jobs.seq, jobs.id, jobs.type, jobs.queue, jobs.state, jobs.priority, jobs.attempt, jobs.max_attempts, "
+    "jobs.lease, jobs.losses, jobs.created_at, jobs.run_at, jobs.started_at, jobs.finished_at, "
+    "jobs.expires_at, jobs.lease_until, jobs.timeout, jobs.retention, jobs.retry, jobs.tags, "
+    "jobs.unique_key, jobs.unique_states, jobs.worker, jobs.cancel_requested, jobs.reason, jobs.progress, jobs.fingerprint"
 )
 
 

@@ -1,4 +1,6 @@
-"""The statements of this engine, read from ``sql/*.sql``: one file per verb, parts named by ``-- name`` lines."""
+"""The statements of this engine, read from ``sql/*.sql``: one file per verb, parts named by ``-- name``
+lines.
+"""
 
 from __future__ import annotations
 

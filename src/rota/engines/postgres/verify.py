@@ -37,8 +37,8 @@ FAULTS: Mapping[str, str] = {
 
 
 async def verify(url: str, *, repair: bool = False) -> Verdict:
-    """Check everything at one moment; servers may be at work meanwhile. ``repair`` sets the counters right, while
-    servers wait. Raises StoreError when there is no store, or none that can be read.
+    """Check everything at one moment; servers may be at work meanwhile. ``repair`` sets the counters right,
+    while servers wait. Raises StoreError when there is no store, or none that can be read.
     """
     gate = Gate(postgres(url), url)
     try:
@@ -60,7 +60,9 @@ async def _verify(url: str, connection: Any, repair: bool) -> Verdict:
         return verdict
     async with connection.transaction():
         # Whoever writes counters has to wait until this is over.
-        await connection.execute("LOCK TABLE rota.changes, rota.counts, rota.jobs IN SHARE ROW EXCLUSIVE MODE")
+        await connection.execute(
+            "LOCK TABLE rota.changes, rota.counts, rota.jobs IN SHARE ROW EXCLUSIVE MODE"
+        )
         wrong = len(await connection.fetch(_SQL["wrong_count"]))
         await connection.execute(_SQL["forget_counts"])
         await connection.execute(_SQL["recount"])
@@ -86,7 +88,8 @@ async def _look(url: str, connection: Any) -> Verdict:
             "JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = 'rota' AND c.relkind = 'r'"
         )
         others = await connection.fetchval(
-            "SELECT count(*) FROM pg_locks AS l WHERE l.relation = 'rota.jobs'::regclass AND l.pid <> pg_backend_pid()"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND application_name = current_setting('application_name') AND pid <> pg_backend_pid()"
         )
         jobs: dict[str, int] = {}
         findings: list[Finding] = []

@@ -75,8 +75,8 @@ class Walk:
     async def _piece(
         self, columns: str | None, span: Span, size: int, limit: int
     ) -> tuple[list[Any], Span | None]:
-        """Look at the next ``size`` jobs: those that match, and what is left behind them. Without columns they
-        are counted.
+        """Look at the next ``size`` jobs: those that match, and what is left behind them. Without columns
+        they are counted.
         """
         order = "DESC" if self._newest_first else "ASC"
         if self._plan is None:

@@ -1,8 +1,8 @@
 """What is written, in the order in which it was called.
 
-One connection writes. Calls that came in while it was busy go together: neighbours of the same verb become one
-statement, and all of them share one transaction, so that the more there is to do the less each job costs. Should a
-call be refused, nothing of the transaction was stored, and each call goes alone.
+One connection writes. Calls that came in while it was busy go together: neighbours of the same verb become
+one statement, and all of them share one transaction, so that the more there is to do the less each job costs.
+Should a call be refused, nothing of the transaction was stored, and each call goes alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from rota.engines.postgres.errors import lost, refused, transient
-from rota.engines.postgres.link import Gate, Link, Session
+from rota.engines.postgres.link import Link, Session
 from rota.model.errors import StoreError
 
 MOST = 64
@@ -24,8 +24,8 @@ _TRIES = 5
 class Verb(NamedTuple):
     """How a verb is run: all calls (their arguments) in one go, an answer for each.
 
-    ``joins``: whether two calls that stand beside each other may go together. ``again``: whether it does no harm
-    to run it a second time when nobody knows whether the first one was kept.
+    ``joins``: whether two calls that stand beside each other may go together. ``again``: whether it does no
+    harm to run it a second time when nobody knows whether the first one was kept.
     """
 
     run: Callable[[Session, list[Any]], Awaitable[Sequence[Any]]]
@@ -42,8 +42,8 @@ class _Call(NamedTuple):
 class Writer:
     """The queue of calls, and the connection that works it off."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._link = Link(gate)
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._calls: list[_Call] = []
         self._task: asyncio.Task[None] | None = None
         self.closed = False

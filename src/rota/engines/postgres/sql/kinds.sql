@@ -1,7 +1,7 @@
 -- jobs
 -- The next jobs of a kind, block by block.
 SELECT j.seq FROM (
-  SELECT block FROM rota.kinds WHERE queue = $1 AND type = $2 AND block BETWEEN $3 >> 8 AND $4 >> 8 ORDER BY block {order} OFFSET 0
+  SELECT block FROM rota.kinds WHERE queue = $1 AND type = $2 AND block BETWEEN $3::bigint >> 8 AND $4::bigint >> 8 ORDER BY block {order} OFFSET 0
 ) AS b CROSS JOIN LATERAL (
   SELECT seq FROM (
     SELECT seq, queue, type FROM rota.jobs
