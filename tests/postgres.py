@@ -156,6 +156,9 @@ class Cluster:
         if made.returncode:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise AssertionError(f"no PostgreSQL for the tests: {made.stderr}")
+        # Somebody who is asked for a password; everybody else is trusted.
+        rules = self.data / "pg_hba.conf"
+        rules.write_text("host all asked 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
         chosen = {
             **_SETTINGS,
             **({} if durable else _HURRIED),
@@ -186,7 +189,11 @@ class Cluster:
     def database(self, name: str) -> str:
         """The URL of a new, empty database."""
         ask(self.url, f"CREATE DATABASE {name} TEMPLATE template0")
-        return self.url.removesuffix("/postgres") + f"/{name}"
+        return self.at(name)
+
+    def at(self, name: str, user: str = "rota") -> str:
+        """The URL of a database of this name."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{name}"
 
     @property
     def pid(self) -> int:

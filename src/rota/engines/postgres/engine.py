@@ -8,12 +8,10 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-import asyncpg
-
 from rota.engines.places import postgres
 from rota.engines.postgres import acts, claim, enqueue, failures, finish, listen, read
 from rota.engines.postgres.care import Care
-from rota.engines.postgres.errors import cannot_open, lost, refused
+from rota.engines.postgres.errors import DRIVER, cannot_open, lost, refused
 from rota.engines.postgres.floors import Floors
 from rota.engines.postgres.link import Gate, Link, Readers, Session
 from rota.engines.postgres.migrate import first, migrate
@@ -71,7 +69,7 @@ async def open_postgres(url: str) -> PostgresEngine:
         except BaseException:
             connection.terminate()
             raise
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER as error:
         raise cannot_open(url, error) from error
     return PostgresEngine(gate, connection)
 

@@ -5,6 +5,7 @@ said.
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import asyncpg
 
@@ -24,6 +25,8 @@ _LOST = (
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TooManyConnectionsError,
 )
+DRIVER = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What the driver raises."""
 _ROLLED_BACK = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -77,6 +80,10 @@ def cannot_open(url: str, error: BaseException) -> StoreError:
             why = f"it has no connection left: {_said(error)}"
         case asyncpg.TargetServerAttributeNotMatched():
             why = "none of its hosts takes writes"
+        case socket.gaierror():
+            why = f"there is no such host: {_said(error)}"
+        case ConnectionRefusedError():
+            why = "nobody listens there"
         case TimeoutError():
             why = "it does not answer in time"
         case _:

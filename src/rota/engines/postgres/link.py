@@ -15,7 +15,7 @@ from typing import Any
 import asyncpg
 
 from rota.engines.places import Postgres
-from rota.engines.postgres.errors import cannot_open, lost
+from rota.engines.postgres.errors import DRIVER, cannot_open, lost
 from rota.model.errors import StoreError
 
 CONNECT = 5.0
@@ -80,7 +80,7 @@ class Gate:
         while True:
             try:
                 connection = await self.connect()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DRIVER as error:
                 now = time.monotonic()
                 if self._down_since is None:
                     self._down_since = now

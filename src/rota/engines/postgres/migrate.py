@@ -25,6 +25,12 @@ CREATE TABLE rota.migrations (
   at       timestamptz NOT NULL DEFAULT now()
 )
 """
+# From the catalogue itself: a function that looks names up may remember that there was none a moment ago.
+_TABLES = (
+    "SELECT count(*) > 0 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = 'rota'"
+)
+_HAS = _TABLES + " AND c.relname = 'migrations'"
 _DONE = "INSERT INTO rota.migrations (number, name, checksum) VALUES ($1, $2, $3)"
 
 
@@ -76,16 +82,16 @@ async def examine(gate: Gate, connection: Any) -> None:
 
 async def migrate(gate: Gate, connection: Any) -> None:
     """Bring the schema up to date; one server does it, the others wait. Raises StoreError."""
-    if await _state(gate, connection):
+    if await _state(gate, connection, alone=False):
         return
     async with connection.transaction():
         # However long the others take, and however much there is to change.
         await connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK}, -2)")
-        if await _state(gate, connection):
+        if await _state(gate, connection, alone=True):
             return
         await connection.execute("CREATE SCHEMA IF NOT EXISTS rota")
-        if not await connection.fetchval("SELECT to_regclass('rota.migrations') IS NOT NULL"):
+        if not await connection.fetchval(_HAS):
             await connection.execute(_TABLE)
         newest = await connection.fetchval("SELECT coalesce(max(number), 0) FROM rota.migrations")
         for step in migrations():
@@ -94,16 +100,15 @@ async def migrate(gate: Gate, connection: Any) -> None:
                 await connection.execute(_DONE, step.number, step.name, step.checksum)
 
 
-async def _state(gate: Gate, connection: Any) -> bool:
-    """Whether nothing is left to do. Raises StoreError when the schema is none of ours."""
+async def _state(gate: Gate, connection: Any, *, alone: bool) -> bool:
+    """Whether nothing is left to do. Raises StoreError when the schema is none of ours. ``alone``: nobody
+    else of us is at it meanwhile.
+    """
     where = shown(gate.url)
     async with connection.transaction():
-        ours = await connection.fetchval("SELECT to_regclass('rota.migrations') IS NOT NULL")
+        ours = await connection.fetchval(_HAS)
         if not ours:
-            taken = await connection.fetchval(
-                "SELECT count(*) FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-                "WHERE n.nspname = 'rota'"
-            )
+            taken = alone and await connection.fetchval(_TABLES)
             if taken:
                 raise StoreError(
                     f"The schema 'rota' in {where} belongs to another program; nothing was changed."

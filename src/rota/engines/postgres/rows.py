@@ -16,7 +16,8 @@ JOB_COLUMNS = (
     "jobs.seq, jobs.id, jobs.type, jobs.queue, jobs.state, jobs.priority, jobs.attempt, jobs.max_attempts, "
     "jobs.lease, jobs.losses, jobs.created_at, jobs.run_at, jobs.started_at, jobs.finished_at, "
     "jobs.expires_at, jobs.lease_until, jobs.timeout, jobs.retention, jobs.retry, jobs.tags, "
-    "jobs.unique_key, jobs.unique_states, jobs.worker, jobs.cancel_requested, jobs.reason, jobs.progress, jobs.fingerprint"
+    "jobs.unique_key, jobs.unique_states, jobs.worker, jobs.cancel_requested, jobs.reason, jobs.progress, "
+    "jobs.fingerprint"
 )
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
-
 from rota.engines.care import Finding, Verdict
 from rota.engines.places import postgres, shown
 from rota.engines.postgres import statements
-from rota.engines.postgres.errors import cannot_open
+from rota.engines.postgres.errors import DRIVER, cannot_open
 from rota.engines.postgres.link import Gate
 from rota.engines.postgres.migrate import examine
 from rota.model.errors import StoreError
@@ -48,7 +46,7 @@ async def verify(url: str, *, repair: bool = False) -> Verdict:
             return await _verify(url, connection, repair)
         finally:
             await connection.close(timeout=5)
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER as error:
         raise cannot_open(url, error) from error
 
 
