@@ -1,8 +1,8 @@
 """A pooler as mean as one may be: after every transaction the next one runs in another session.
 
 It knows as much of the protocol as that takes, and does what poolers do: sessions are opened without the
-settings that a client asks for (it refuses them), clients get numbers of its own, and whatever a client left in
-a session is met by the next one.
+settings that a client asks for (it refuses them), clients get numbers of its own, and whatever a client left
+in a session is met by the next one.
 """
 
 from __future__ import annotations

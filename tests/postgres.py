@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import functools
 import itertools
 import os
@@ -27,7 +28,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import util
 from pathlib import Path
@@ -208,11 +209,26 @@ class Cluster:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-        deadline = time.monotonic() + _DEADLINE
-        while any(_alive(pid) for pid in pids):
-            assert time.monotonic() < deadline, "PostgreSQL does not end"
-            time.sleep(0.01)
+        _gone(pids)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """End it as its administrator does, without waiting for those who are connected."""
+        pid = self.pid
+        os.kill(pid, signal.SIGINT)
+        _gone([pid])
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """None of its processes does anything."""
+        pids = [self.pid, *map(int, _children(self.pid))]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
     def start(self) -> None:
         """Start it again."""
@@ -351,6 +367,13 @@ def _free_port() -> int:
 
 def _children(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _gone(pids: Sequence[int]) -> None:
+    deadline = time.monotonic() + _DEADLINE
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "PostgreSQL does not end"
+        time.sleep(0.01)
 
 
 def _alive(pid: int) -> bool:

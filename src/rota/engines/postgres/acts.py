@@ -31,7 +31,7 @@ async def cancel(session: Session, calls: list[tuple[Match, str, int, int]]) -> 
     [(match, reason, now, limit)] = calls
     condition, values = where(match, 4)
     sql = _CANCEL["cancel"].format(match=condition, skip=_skip(match))
-    rows = await session.only(sql, plain(reason), now, limit, *values)
+    rows = await session.fetch(sql, plain(reason), now, limit, *values)
     answers = []
     for id, lease, queue, type, state in rows:
         after = State.RUNNING if state == State.RUNNING else State.CANCELLED
