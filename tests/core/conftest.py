@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,46 @@ from rota.core.service import Service
 from rota.engines.base import Engine
 from rota.engines.open import open_engine
 from rota.model.clock import ManualClock
+from tests import stores
+
+
+EVERYWHERE = frozenset(
+    {
+        "test_bound",
+        "test_bulk",
+        "test_bus",
+        "test_dispatch",
+        "test_events",
+        "test_exchange",
+        "test_explain",
+        "test_fetch",
+        "test_gather",
+        "test_inside",
+        "test_joblog",
+        "test_quantiles",
+        "test_queues",
+        "test_reports",
+        "test_rescue",
+        "test_series",
+        "test_service",
+        "test_stand_in",
+        "test_turn",
+        "test_upkeep",
+        "test_wait",
+        "test_workers",
+    }
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    stores.choose(metafunc, EVERYWHERE)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty store."""
-    return f"sqlite:///{tmp_path}/rota.db"
+    with stores.empty(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

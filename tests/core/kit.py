@@ -12,6 +12,7 @@ import msgspec
 from rota.core.service import Service
 from rota.core.worker import Worker
 from rota.engines.base import Engine
+from rota.engines.sqlite.engine import SqliteEngine
 from rota.model.job import Ask, Claimed, Job, Kept, Request, State
 from rota.model.protocol import Answer, End, Ending, Error, Hello, Lease, Stop, Work
 from rota.model.spec import JobSpec, request
@@ -155,6 +156,17 @@ class Watch:
     def _note(self, call: asyncio.Future[list[list[Claimed]]]) -> None:
         if call.exception() is None:
             self.given += [job for jobs in call.result() for job in jobs]
+
+
+def embedded(engine: Engine) -> bool:
+    """Whether the engine writes at once, within a turn of the loop."""
+    return isinstance(engine, SqliteEngine)
+
+
+async def moment(engine: Engine, turns: int) -> None:
+    """So many turns of the loop; where a store far away is waited for, so many quarters of a millisecond."""
+    for _ in range(turns):
+        await asyncio.sleep(0 if embedded(engine) else 0.00025)
 
 
 def by_id(jobs: Sequence[Job]) -> dict[str, Job]:

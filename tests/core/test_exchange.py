@@ -16,7 +16,7 @@ from rota.model.clock import MINUTE, SECOND, ManualClock
 from rota.model.errors import Conflict, NotFound, Unavailable
 from rota.model.job import Ask, Claimed, Job, State
 from rota.model.spec import JobSpec, request
-from tests.core.kit import attach, put, quiet, state, until
+from tests.core.kit import attach, embedded, put, quiet, state, until
 
 LEASE = 5 * MINUTE
 
@@ -214,7 +214,8 @@ async def test_two_reports_at_once_are_one(service: Service, exchange: Exchange)
     await asyncio.gather(*[exchange.finish(waiting.id, b"%d" % n, None) for n in range(5)])
     job = await waiting.answer()
     assert job is not None
-    assert job.result == b"0"
+    # Which one is first is known only where the store answers in the order of the questions.
+    assert job.result in ([b"0"] if embedded(service.engine) else [b"%d" % n for n in range(5)])
 
 
 async def test_late_reports_at_once_are_one(service: Service, exchange: Exchange, clock: ManualClock) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests import stores
 from tests.crash.kit import until
+from tests.engines.kit import ENGINES
 from tests.fronts import clients
 from tests.fronts.clients import Crowd, Notes
 from tests.fronts.kit import play
@@ -40,11 +42,20 @@ BEFORE, AFTER = 60, 60
 """Requests accepted by each interface before the kill and after it."""
 
 
+@pytest.fixture(params=ENGINES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty store."""
+    with stores.empty(request.param, tmp_path) as url:
+        yield url
+
+
 @pytest.mark.timeout(150)
-def test_nothing_is_lost_doubled_or_mixed_up_when_the_server_is_killed_under_all_five(tmp_path: Path) -> None:
+def test_nothing_is_lost_doubled_or_mixed_up_when_the_server_is_killed_under_all_five(
+    tmp_path: Path, store: str
+) -> None:
     notes = {name: Notes() for name in clients.ALL}
     with ExitStack() as stack:
-        first = stack.enter_context(served(tmp_path, 0))
+        first = stack.enter_context(served(tmp_path, store, 0))
         port = int(first.url.rpartition(":")[2])
         crowd = Crowd(port)
         with crowd.at_work():
@@ -53,7 +64,7 @@ def test_nothing_is_lost_doubled_or_mixed_up_when_the_server_is_killed_under_all
             accepted(notes, BEFORE)
             before = {name: dict(one.accepted) for name, one in notes.items()}
             first.kill()
-            second = stack.enter_context(served(tmp_path, port))
+            second = stack.enter_context(served(tmp_path, store, port))
             accepted(notes, {name: len(one) + AFTER for name, one in before.items()})
             crowd.send_no_more()
             with httpx2.Client(base_url=second.url, timeout=DEADLINE, trust_env=False) as http:
@@ -66,7 +77,7 @@ def test_nothing_is_lost_doubled_or_mixed_up_when_the_server_is_killed_under_all
         assert "Traceback" not in second.text
 
 
-def test_one_server_gives_every_answer_of_all_five(tmp_path: Path) -> None:
+def test_one_server_gives_every_answer_of_all_five(tmp_path: Path, store: str) -> None:
     work = {
         "ROTA_FRONTS__JOBQ__WORK": "20ms",
         "ROTA_FRONTS__JOBSAPI__WORK": "20ms",
@@ -74,7 +85,7 @@ def test_one_server_gives_every_answer_of_all_five(tmp_path: Path) -> None:
         # The transcript of JobQueueGo has programs that wait for a worker.
         "ROTA_PROGRAMS__ENABLED": "false",
     }
-    with running_server(tmp_path, "--grace", "0", env=work) as server:
+    with running_server(tmp_path, "--grace", "0", store=store, env=work) as server:
         for name in TRANSCRIPTS:
             play(server.url, name)
         assert "Traceback" not in server.text
@@ -88,10 +99,10 @@ def accepted(notes: dict[str, Notes], count: int | dict[str, int]) -> None:
 
 
 @contextmanager
-def served(folder: Path, port: int) -> Iterator[Server]:
+def served(folder: Path, store: str, port: int) -> Iterator[Server]:
     """The server, on the same store each time; the block may kill it."""
     with ExitStack() as stack:
-        manager = running_server(folder, listen=f"127.0.0.1:{port}", env=SETTINGS)
+        manager = running_server(folder, listen=f"127.0.0.1:{port}", store=store, env=SETTINGS)
         server = stack.enter_context(manager)
         yield server
         if server.process.poll() is not None:

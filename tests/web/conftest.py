@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import stores
 from tests.web.kit import Site, serving
 
 
+EVERYWHERE = frozenset(
+    {
+        "test_jobs",
+        "test_poll",
+        "test_socket",
+        "test_events",
+        "test_bulk",
+        "test_operate",
+        "test_enqueue",
+        "test_stats",
+        "test_failures",
+        "test_explain",
+    }
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    stores.choose(metafunc, EVERYWHERE)
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> str:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty store."""
-    return f"sqlite:///{tmp_path}/rota.db"
+    with stores.empty(request.param, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from rota.model.spec import JobSpec
 from rota.web import api
 from rota.web.auth import Gate
-from tests.core.kit import asked
+from tests.core.kit import asked, embedded, moment
 from tests.web.kit import NOBODY, Json, Site, lease, leases, problem, until
 
 
@@ -268,16 +268,18 @@ class Leaver:
 
 async def test_a_client_that_leaves_at_the_very_moment_loses_no_job(site: Site) -> None:
     """The jobs and the end of the connection come at the same time, in every order the loop can see them."""
-    handed_back = 0
-    for turns in range(14):
+    handed_back = turns = 0
+    near = embedded(site.service.engine)
+    for turns in range(14 if near else 200):
+        if not near and 0 < handed_back < turns:
+            break
         leaver = Leaver(slots=2)
         call = asyncio.ensure_future(leaver.call(site))
         await waiting(site)
         enqueued = asyncio.ensure_future(
             site.service.enqueue(asked(site.service, JobSpec(type="a"), JobSpec(type="b")))
         )
-        for _ in range(turns):
-            await asyncio.sleep(0)
+        await moment(site.service.engine, turns)
         leaver.gone.set()
         ids = [kept.id for kept in await enqueued]
         await call
@@ -290,7 +292,7 @@ async def test_a_client_that_leaves_at_the_very_moment_loses_no_job(site: Site) 
             handed_back += 1
             assert [(job["state"], job["attempt"]) for job in jobs] == [("pending", 0)] * 2, f"{turns} turns"
             await site.http.delete("/v1/queues/default/jobs")
-    assert 0 < handed_back < 14, "both sides of the moment were seen"
+    assert 0 < handed_back < turns + 1, "both sides of the moment were seen"
 
 
 async def test_a_stopping_server_answers_waiting_fetches(site: Site) -> None:

@@ -274,10 +274,11 @@ class Service:
     async def until_due(self, longest: float) -> None:
         """Wait until a scheduled job is due, at most ``longest`` seconds."""
         # The store may not show yet what was told a moment ago.
-        told = self._next_due if self._due.is_set() else None
+        # What is told while it is being read counts, too.
+        self._next_due = self._next_due if self._due.is_set() else None
         self._due.clear()
         stored = await self.engine.next_due()
-        self._next_due = min((at for at in (told, stored) if at is not None), default=None)
+        self._next_due = min((at for at in (self._next_due, stored) if at is not None), default=None)
         wait = longest if self._next_due is None else (self._next_due - self.clock.now()) / SECOND
         while wait > 0:
             try:
