@@ -1,4 +1,4 @@
-"""Empty stores for tests above the engines: a file for most of them, and for those that are told so every engine."""
+"""Empty stores for tests above the engines: a file for most of them, every engine for those that say so."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.engines.kit import ENGINES, done_with, fresh
 
 
 def choose(metafunc: pytest.Metafunc, everywhere: frozenset[str]) -> None:
-    """Tests of these modules that use a store run on every engine, the others of the folder on the first one."""
+    """Tests of these modules that use a store run on every engine, the others on the first one."""
     if "store" in metafunc.fixturenames:
         name = metafunc.module.__name__.rpartition(".")[2]
         metafunc.parametrize("store", ENGINES if name in everywhere else ENGINES[:1], indirect=True)

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from rota.config.settings import all_keys
+from tests import postgres
 from tests.cli.kit import SHOP, Cli, alive, children_of, wait_until
 from tests.server import running, running_server
 
@@ -212,3 +213,27 @@ def test_watch_outlives_a_restart(tmp_path: Path) -> None:
         assert out.splitlines()[-1] == b'{"slept_ms":500}'
         assert process.returncode == 0
         server.close()
+
+
+def test_check_tries_the_connection_to_a_database(alone: Cli) -> None:
+    ran = alone("check", env={"ROTA_STORE": "postgresql://rota:secret@127.0.0.1:1/jobs"})
+    assert ran.status == 1
+    assert "postgresql://rota:***@127.0.0.1:1/jobs cannot be opened: nobody listens there." in ran.err
+    assert "secret" not in ran.err + ran.out
+    url = postgres.fresh()
+    ran = alone("check", env={"ROTA_STORE": url})
+    assert ran.status == 0
+    assert "the schema is up to date" in ran.out + ran.err
+    assert alone("check", "--store", url).status == 0
+    postgres.give_back(url)
+
+
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_a_database_that_is_not_there_is_told_in_a_sentence(alone: Cli, command: str) -> None:
+    url = "postgresql://rota:secret@127.0.0.1:1/jobs"
+    arguments = ["--listen", "127.0.0.1:0"] if command == "serve" else []
+    ran = alone(command, *arguments, "--store", url)
+    assert ran.status == 1
+    assert ran.err == (
+        "Error: The store postgresql://rota:***@127.0.0.1:1/jobs cannot be opened: nobody listens there.\n"
+    )

@@ -13,7 +13,6 @@ from rota.engines.open import open_engine
 from rota.model.clock import ManualClock
 from tests import stores
 
-
 EVERYWHERE = frozenset(
     {
         "test_bound",

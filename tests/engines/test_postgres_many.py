@@ -187,7 +187,7 @@ async def test_a_claim_does_not_step_over_what_was_taken_before(
 
 async def explain(engine: PostgresEngine, slots: int) -> str:
     """How a claim is run."""
-    ask = (["default"], *engine._floors.of(["default"]), None, [], NOW, slots, slots + 32)
+    ask: tuple[Any, ...] = (["default"], *engine._floors.of(["default"]), None, [], NOW, slots, slots + 32)
     given = [*ask, ["w"] * slots, [NOW] * slots, [NOW] * slots]
     session = await engine._writer._link.session()
     sql = "EXPLAIN (ANALYZE, BUFFERS) " + statements.load("claim")["best"]

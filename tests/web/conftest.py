@@ -10,7 +10,6 @@ import pytest
 from tests import stores
 from tests.web.kit import Site, serving
 
-
 EVERYWHERE = frozenset(
     {
         "test_jobs",

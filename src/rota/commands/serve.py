@@ -137,7 +137,8 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
     """Read the configuration as 'serve' would, start nothing, and print every setting with the place it comes
     from; then try the sandbox, layer by layer, and say whether programs of others run here.
 
-    With faults in it, all of them are printed, and the status is 2.
+    With faults in it, all of them are printed, and the status is 2. A database that is the store is connected
+    to; when it could not be used, the status is 1.
 
     With --store, check the store instead (--store URL: that one), also while a server works on it: the file,
     what belongs together, the counters. Nothing is changed, and the status is 1 when something is wrong.
@@ -164,6 +165,7 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
     shown = describe(settings)
     found = programs.find(settings.programs)
     if as_json():
+        _reach(settings.store)
         rows = [{"key": one.key, "value": one.value, "origin": one.origin} for one in shown]
         _json({"settings": rows, "programs": found.shape()})
         return
@@ -176,6 +178,15 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
             f"\n{settings.listen} is open to other machines without a token: they are served the parallel "
             "queue and the probes, all else is for this machine only."
         )
+    if (there := _reach(settings.store)) is not None:
+        output.note(f"\nstore: {there}.")
+
+
+def _reach(store: str) -> str | None:
+    """Try the connection to a store elsewhere. Raises StoreError."""
+    from rota.engines.open import reach
+
+    return reach(store)
 
 
 class _Banner(logging.Handler):

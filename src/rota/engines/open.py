@@ -77,6 +77,19 @@ def verify(url: str, *, repair: bool = False) -> Verdict:
     return verify(path, vfs, repair=repair)
 
 
+def reach(url: str) -> str | None:
+    """Try the connection to a database, changing nothing: what is there, in a few words; None for a store
+    that is a file. Raises StoreError when no server could use it.
+    """
+    if not places.is_postgres(url):
+        return None
+    places.postgres(url)
+    _need_driver(url)
+    from rota.engines.postgres import verify as postgres
+
+    return asyncio.run(postgres.reach(url))
+
+
 def _need_driver(url: str) -> None:
     if util.find_spec("asyncpg") is None:
         raise StoreError(

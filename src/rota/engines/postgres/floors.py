@@ -16,7 +16,7 @@ from typing import Any
 Lane = tuple[str, str, int]
 """Queue, type and priority."""
 
-DISTANCE = 0.5
+DISTANCE = 0.25
 """Seconds behind the claims."""
 _MOST = 10_000
 """Lanes that are remembered."""

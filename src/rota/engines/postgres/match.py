@@ -27,9 +27,10 @@ def where(match: Match, first: int) -> tuple[str, list[Any]]:
             [plain(id) for id in match.ids],
         )
     if match.states is not None:
-        # Literals, so that a partial index can be seen to fit; states come from an enum.
+        # Literals, so that a partial index can be seen to fit, but where ids lead to the jobs.
         words = ", ".join(f"'{state.value}'" for state in match.states)
-        terms.append(f"jobs.state IN ({words})" if words else "false")
+        column = "jobs.state" if match.ids is None and match.holds is None else "jobs.state || ''"
+        terms.append(f"{column} IN ({words})" if words else "false")
     if match.holds is not None:
         add(
             "jobs.seq = ANY (ARRAY (SELECT i.seq FROM rota.jobs AS i WHERE i.unique_held = ?::text))",

@@ -82,13 +82,13 @@ async def examine(gate: Gate, connection: Any) -> None:
 
 async def migrate(gate: Gate, connection: Any) -> None:
     """Bring the schema up to date; one server does it, the others wait. Raises StoreError."""
-    if await _state(gate, connection, alone=False):
+    if await state(gate, connection):
         return
     async with connection.transaction():
         # However long the others take, and however much there is to change.
         await connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
         await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK}, -2)")
-        if await _state(gate, connection, alone=True):
+        if await state(gate, connection, alone=True):
             return
         await connection.execute("CREATE SCHEMA IF NOT EXISTS rota")
         if not await connection.fetchval(_HAS):
@@ -100,7 +100,7 @@ async def migrate(gate: Gate, connection: Any) -> None:
                 await connection.execute(_DONE, step.number, step.name, step.checksum)
 
 
-async def _state(gate: Gate, connection: Any, *, alone: bool) -> bool:
+async def state(gate: Gate, connection: Any, *, alone: bool = False) -> bool:
     """Whether nothing is left to do. Raises StoreError when the schema is none of ours. ``alone``: nobody
     else of us is at it meanwhile.
     """

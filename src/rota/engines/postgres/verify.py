@@ -10,7 +10,7 @@ from rota.engines.places import postgres, shown
 from rota.engines.postgres import statements
 from rota.engines.postgres.errors import DRIVER, cannot_open
 from rota.engines.postgres.link import Gate
-from rota.engines.postgres.migrate import examine
+from rota.engines.postgres.migrate import examine, first, state
 from rota.model.errors import StoreError
 
 _SQL = statements.load("verify")
@@ -48,6 +48,24 @@ async def verify(url: str, *, repair: bool = False) -> Verdict:
             await connection.close(timeout=5)
     except DRIVER as error:
         raise cannot_open(url, error) from error
+
+
+async def reach(url: str) -> str:
+    """Try the connection, and say what is there. Raises StoreError."""
+    gate = Gate(postgres(url), url)
+    try:
+        connection = await first(gate)
+        try:
+            async with connection.transaction():
+                name = await connection.fetchval("SELECT current_setting('server_version')")
+            there = await state(gate, connection)
+        finally:
+            connection.terminate()
+    except DRIVER as error:
+        raise cannot_open(url, error) from error
+    schema = "the schema is up to date" if there else "the next start makes or updates the schema"
+    pooled = ", behind a pooler" if gate.pooled else ""
+    return f"PostgreSQL {name.split()[0]}{pooled}; {schema}"
 
 
 async def _verify(url: str, connection: Any, repair: bool) -> Verdict:

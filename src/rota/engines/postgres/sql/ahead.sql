@@ -2,7 +2,7 @@
 -- For each of the jobs that are asked for: those of better lanes, and older ones of lanes of the same priority.
 SELECT a.id, b.type, b.jobs
 FROM (
-  SELECT id, seq, queue, priority FROM rota.jobs WHERE id = ANY ($1::text[]) AND state = 'pending'
+  SELECT id, seq, queue, priority FROM rota.jobs WHERE id = ANY ($1::text[]) AND state || '' = 'pending'
 ) AS a
 LEFT JOIN LATERAL (
   SELECT p.type, count(*) AS jobs FROM (

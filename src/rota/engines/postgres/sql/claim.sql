@@ -28,7 +28,7 @@ WITH lane AS MATERIALIZED (
 ), mine AS MATERIALIZED (
   SELECT best.n, best.priority, j.seq
   FROM best JOIN rota.jobs AS j ON j.seq = best.place
-  WHERE j.state = 'pending'
+  WHERE j.state || '' = 'pending'
   ORDER BY best.n, best.priority DESC, best.place LIMIT $9
   FOR UPDATE OF j SKIP LOCKED
 ), slot AS (
@@ -56,7 +56,7 @@ WITH mine AS MATERIALIZED (
   SELECT q.n, j.priority, j.seq
   FROM unnest($1::text[]) WITH ORDINALITY AS q (queue, n)
   JOIN rota.jobs AS j ON j.queue = q.queue
-  WHERE j.id = ANY ($2::text[]) AND j.state = 'pending' AND (j.expires_at IS NULL OR j.expires_at > $5)
+  WHERE j.id = ANY ($2::text[]) AND j.state || '' = 'pending' AND (j.expires_at IS NULL OR j.expires_at > $5)
     AND ($3::text[] IS NULL OR j.type = ANY ($3)) AND j.type <> ALL ($4::text[])
   ORDER BY q.n, j.priority DESC, j.seq LIMIT $6
   FOR UPDATE OF j SKIP LOCKED
