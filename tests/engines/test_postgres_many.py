@@ -13,7 +13,7 @@ import pytest
 
 from rota.engines.base import Engine
 from rota.engines.open import open_engine
-from rota.engines.postgres import floors, listen, statements
+from rota.engines.postgres import care, floors, listen, statements
 from rota.engines.postgres.engine import PostgresEngine
 from rota.model.clock import HOUR
 from rota.model.failure import cause
@@ -213,7 +213,13 @@ async def test_folding_changes_no_count(engine: PostgresEngine, other: PostgresE
     await check_counts(other)
 
 
-async def test_what_names_jobs_that_are_gone_is_forgotten(store: str, engine: PostgresEngine) -> None:
+async def test_what_names_jobs_that_are_gone_is_forgotten(
+    store: str, engine: PostgresEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(care, "BEHIND", 0)
+    monkeypatch.setattr(care, "UNUSED", 0)
+    await put(engine, job("other"))
+    await engine.delete(ANY, 1)
     await put(engine, *(job() for _ in range(3000)))
     await engine.delete(Match(ids=tuple(ids((await engine.find(ANY, 5000)).jobs)[5:])), 5000)
     engine._care.wall = lambda: NOW
@@ -222,6 +228,9 @@ async def test_what_names_jobs_that_are_gone_is_forgotten(store: str, engine: Po
     blocks = postgres.ask(store, "SELECT count(*) FROM rota.kinds")[0][0]
     assert 1 <= blocks <= 2
     assert len((await engine.find(Match(type="work"), 10)).jobs) == 5
+    assert [row[0] for row in postgres.ask(store, "SELECT type FROM rota.lanes")] == ["work"]
+    await put(engine, job("other"))
+    assert [work.type for work in await take(engine, types=("other",))] == ["other"]
 
 
 async def next_of(changes: AsyncIterator[Any], wanted: set[str]) -> None:

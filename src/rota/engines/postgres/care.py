@@ -26,6 +26,10 @@ FOLD, LOOK, FORGET = 0.5, 1.0, 60.0
 """Seconds between two rounds of each step."""
 SHARE = 20
 """A step that takes long comes so much more rarely: this part of the time at most is spent on it."""
+BEHIND = 1_000_000
+"""Jobs that come in while a transaction lasts, with a good margin."""
+UNUSED = 1000
+"""Lanes without jobs that may stay; they cost next to nothing."""
 _BATCH = 5000
 _LATE = 60.0
 """Seconds after which no transaction of ours can still bring a change with a lower number."""
@@ -93,12 +97,17 @@ class Care:
         """What belongs to no job any more."""
         now = self.wall()
         for sql, values in (
-            (_AGES["forget"], ()),
-            (_KINDS["forget"], ()),
+            (_AGES["forget"], (BEHIND,)),
+            (_KINDS["forget"], (BEHIND,)),
+            (_COUNT["forget"], ()),
             (_FAILURES["forget"], (now - DAY,)),
             (_FAILURES["forget_hours"], (now // HOUR - HOURS,)),
         ):
             await session.fetch(sql, *values)
+            await session.commit()
+        if (await session.fetch(_KINDS["unused"]))[0][0] > UNUSED:
+            await session.execute(_KINDS["hold_lanes"])
+            await session.fetch(_KINDS["forget_lanes"])
             await session.commit()
         # Once in a while from the beginning, for changes of somebody who took longer than we allow ourselves.
         self.counted, self._marks = 0, []

@@ -21,6 +21,9 @@ WITH turn AS MATERIALIZED (
 )
 SELECT count(*), max(n) FROM gone;
 
+-- forget
+DELETE FROM rota.counts WHERE jobs = 0;
+
 -- oldest
 -- The oldest of each lane: two index steps.
 SELECT l.queue, min(p.run_at)

@@ -10,5 +10,17 @@ SELECT j.seq FROM (
 ) AS j LIMIT $5;
 
 -- forget
--- Blocks that lie before all jobs.
-DELETE FROM rota.kinds WHERE block < (SELECT min(seq) FROM rota.jobs) >> 8;
+-- Blocks that lie so far before all jobs that no transaction can still be at them.
+DELETE FROM rota.kinds WHERE block < ((SELECT min(seq) FROM rota.jobs) - $1) >> 8;
+
+-- unused
+-- Lanes of kinds of which there are no jobs.
+SELECT count(*) FROM rota.lanes AS l WHERE NOT EXISTS (SELECT 1 FROM rota.kinds AS k WHERE k.queue = l.queue AND k.type = l.type);
+
+-- hold_lanes
+-- Everybody who stores jobs writes lanes, so nobody is at it once this is granted, nor begins before the end.
+SET LOCAL lock_timeout = '50ms';
+LOCK TABLE rota.lanes IN SHARE ROW EXCLUSIVE MODE;
+
+-- forget_lanes
+DELETE FROM rota.lanes AS l WHERE NOT EXISTS (SELECT 1 FROM rota.kinds AS k WHERE k.queue = l.queue AND k.type = l.type);
