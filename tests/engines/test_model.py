@@ -30,6 +30,8 @@ from tests.engines.model import Model, seen
 
 Call = Callable[[], Awaitable[Any]]
 
+EXAMPLES = {"sqlite": 80, "postgres": 30}
+"""Opening a database again and again takes its time."""
 TYPES, QUEUES = ("a", "b", "c"), ("p", "q")
 EARLY = (State.SCHEDULED, State.PENDING)
 ENDS: dict[str, dict[str, Any]] = {
@@ -247,6 +249,9 @@ def test_the_engine_does_what_the_model_does(name: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES[name],
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
