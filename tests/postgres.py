@@ -28,7 +28,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import util
 from pathlib import Path
@@ -131,9 +131,13 @@ def ask(url: str, *statements: str) -> Any:
 
 
 class Cluster:
-    """A PostgreSQL of our own. ``durable``: it keeps what it acknowledged, as in production."""
+    """A PostgreSQL of our own. ``durable``: it keeps what it acknowledged, as in production. ``prepare`` is
+    called with its folder of data before it starts.
+    """
 
-    def __init__(self, *, durable: bool = False, **settings: str) -> None:
+    def __init__(
+        self, *, durable: bool = False, prepare: Callable[[Path], None] | None = None, **settings: str
+    ) -> None:
         bin = _binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="rota-pg-"))
         self.data, self.log = self.folder / "data", self.folder / "log"
@@ -160,6 +164,8 @@ class Cluster:
         # Somebody who is asked for a password; everybody else is trusted.
         rules = self.data / "pg_hba.conf"
         rules.write_text("host all asked 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        if prepare is not None:
+            prepare(self.data)
         chosen = {
             **_SETTINGS,
             **({} if durable else _HURRIED),
