@@ -107,7 +107,12 @@ def drop(url: str) -> None:
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Do something with a loop of its own, wherever one is."""
-    return _thread().submit(asyncio.run, work).result()
+    try:
+        done = _thread().submit(asyncio.run, work)
+    except RuntimeError:
+        # The interpreter is ending: there are no threads any more, and no loop that could be in the way.
+        return asyncio.run(work)
+    return done.result()
 
 
 async def _ask(url: str, *statements: str) -> Any:
