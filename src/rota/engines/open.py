@@ -5,13 +5,17 @@ module that names the engines.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib import util
+from typing import TypeVar
 
 from rota.engines import places
 from rota.engines.base import Engine
 from rota.engines.care import Copied, Verdict
 from rota.model.errors import StoreError
+
+T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
@@ -70,7 +74,7 @@ def verify(url: str, *, repair: bool = False) -> Verdict:
         _need_driver(url)
         from rota.engines.postgres import verify as postgres
 
-        return asyncio.run(postgres.verify(url, repair=repair))
+        return _wait(postgres.verify(url, repair=repair))
     path, vfs = places.sqlite(url)
     from rota.engines.sqlite.verify import verify
 
@@ -87,7 +91,13 @@ def reach(url: str) -> str | None:
     _need_driver(url)
     from rota.engines.postgres import verify as postgres
 
-    return asyncio.run(postgres.reach(url))
+    return _wait(postgres.reach(url))
+
+
+def _wait(work: Coroutine[None, None, T]) -> T:
+    """Do it on a loop of its own, also where one is running."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def _need_driver(url: str) -> None:
