@@ -24,6 +24,8 @@ _LOST = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TooManyConnectionsError,
+    # The driver itself does not know any more what the server is at: its last word came at a bad moment.
+    asyncpg.InternalClientError,
 )
 DRIVER = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What the driver raises."""
