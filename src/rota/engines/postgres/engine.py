@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from rota.engines.places import postgres
-from rota.engines.postgres import acts, claim, enqueue, failures, finish, listen, read
+from rota.engines.postgres import acts, claim, enqueue, failures, files, finish, listen, read
 from rota.engines.postgres.care import Care
 from rota.engines.postgres.errors import DRIVER, cannot_open, lost, refused
 from rota.engines.postgres.floors import Floors
@@ -18,6 +18,7 @@ from rota.engines.postgres.migrate import first, migrate
 from rota.engines.postgres.writer import Verb, Writer
 from rota.model.errors import StoreError
 from rota.model.failure import FailurePage
+from rota.model.file import Attachment, File, Kind, Loose, Part
 from rota.model.job import (
     Applied,
     Ask,
@@ -54,6 +55,10 @@ _CANCEL = Verb(acts.cancel)
 _RETRY = Verb(acts.retry)
 _DELETE = Verb(acts.delete)
 _LOG = Verb(acts.log)
+_PUT_PARTS = Verb(files.put_parts, again=True)
+_ATTACH = Verb(files.attach)
+_DROP_FILES = Verb(files.drop, again=True)
+_SWEEP_FILES = Verb(files.sweep, again=True)
 _SAVE = Verb(acts.save, _always, again=True)
 
 
@@ -119,6 +124,18 @@ class PostgresEngine:
     def save(self, notes: Sequence[Note]) -> Awaitable[None]:
         return self._writer.call(_SAVE, notes)
 
+    def put_parts(self, parts: Sequence[Part]) -> Awaitable[list[bool]]:
+        return self._writer.call(_PUT_PARTS, parts)
+
+    def attach(self, attachments: Sequence[Attachment]) -> Awaitable[list[bool]]:
+        return self._writer.call(_ATTACH, attachments)
+
+    def drop_files(self, ids: Sequence[str]) -> Awaitable[list[str]]:
+        return self._writer.call(_DROP_FILES, ids)
+
+    def sweep_files(self, limit: int) -> Awaitable[int]:
+        return self._writer.call(_SWEEP_FILES, limit)
+
     async def get(self, ids: Sequence[str]) -> list[Job]:
         return await self._read(lambda session: read.get(session, ids))
 
@@ -163,6 +180,15 @@ class PostgresEngine:
         self, kind: str, since: str = "", until: str | None = None, limit: int | None = None
     ) -> list[Note]:
         return await self._read(lambda session: read.notes(session, kind, since, until, limit))
+
+    async def files(self, jobs: Sequence[str], kind: Kind) -> dict[str, File]:
+        return await self._read(lambda session: files.files(session, jobs, kind))
+
+    async def read_parts(self, asked: Sequence[tuple[str, int]]) -> list[bytes | None]:
+        return await self._read(lambda session: files.read_parts(session, asked))
+
+    async def loose_files(self) -> list[Loose]:
+        return await self._read(files.loose)
 
     async def next_due(self) -> int | None:
         return await self._read(read.next_due)

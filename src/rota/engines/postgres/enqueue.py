@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rota.engines.postgres import statements
+from rota.engines.postgres import files, statements
 from rota.engines.postgres.link import Session
 from rota.engines.postgres.migrate import LOCK
 from rota.engines.postgres.rows import encode
 from rota.model.clock import DAY
+from rota.model.file import File
 from rota.model.job import Kept, Key, NewJob, Request, State
 
 _SQL = statements.load("enqueue")
@@ -26,12 +27,20 @@ Arguments = tuple[Sequence[Request], int]
 
 async def enqueue(session: Session, calls: list[Arguments]) -> list[list[list[Kept]]]:
     requests = [request for one, _ in calls for request in one]
-    if any(request.keys or any(job.unique_key is not None for job in request.jobs) for request in requests):
+    if any(_needs_care(request) for request in requests):
         answers = await _Careful(session).store(requests, max(now for _, now in calls))
     else:
         answers = await _store_plain(session, requests)
     rest = iter(answers)
     return [[next(rest) for _ in one] for one, _ in calls]
+
+
+def _needs_care(request: Request) -> bool:
+    return (
+        bool(request.keys)
+        or request.upload is not None
+        or any(job.unique_key is not None for job in request.jobs)
+    )
 
 
 def joins(one: Arguments, other: Arguments) -> bool:
@@ -150,6 +159,8 @@ class _Careful:
         self._keys: dict[str, tuple[bytes, list[str]]] = {}
         self._new: list[NewJob] = []
         self._held: list[str | None] = []
+        self._uploads: dict[str, int] = {}
+        self._given: list[tuple[str, int, File]] = []
         self._written: dict[str, tuple[bytes, list[str]]] = {}
 
     async def store(self, requests: Sequence[Request], now: int) -> list[list[Kept]]:
@@ -166,9 +177,16 @@ class _Careful:
         self._states = await _states(self._session, list(ids))
         if unique:
             self._holders = await holders(self._session, unique)
+        for request in requests:
+            if request.upload is not None:
+                n = await files.whole(self._session, request.upload)
+                if n is not None:
+                    self._uploads[request.upload.id] = n
         answers = [self._decide(request) for request in requests]
         if self._new:
             await _insert(self._session, self._new, self._held)
+        for job, n, upload in self._given:
+            await files.give(self._session, n, job, "upload", None, upload)
         if self._written:
             names = list(self._written)
             prints = [self._written[name][0] for name in names]
@@ -184,6 +202,9 @@ class _Careful:
             return [
                 Kept(job.id, None, "mismatch" if i in clashes else None) for i, job in enumerate(request.jobs)
             ]
+        upload = request.upload
+        if upload is not None and upload.id not in self._uploads and not known:
+            return [Kept(job.id, None, "no_upload") for job in request.jobs]
         kept: list[Kept] = []
         for i, job in enumerate(request.jobs):
             if i in known:
@@ -192,7 +213,10 @@ class _Careful:
                 first = kept[twins[i]]
                 kept.append(Kept(first.id, first.state, "idempotency"))
             else:
+                before = len(self._new)
                 kept.append(self._take(job))
+                if upload is not None and upload.id in self._uploads and len(self._new) > before:
+                    self._given.append((job.id, self._uploads.pop(upload.id), upload))
         for key in request.keys:
             if key.start not in known and key.start not in twins:
                 given = (key.fingerprint, [one.id for one in kept[key.start : key.stop]])

@@ -9,6 +9,8 @@ WITH chosen AS MATERIALIZED (
   DELETE FROM rota.logs AS l USING chosen AS c WHERE l.seq = c.seq
 ), attempt AS (
   DELETE FROM rota.attempts AS a USING chosen AS c WHERE a.seq = c.seq
+), file AS (
+  UPDATE rota.files AS f SET job = NULL, dropped = true FROM chosen AS c WHERE f.job = c.id
 ), job AS (
   DELETE FROM rota.jobs AS j USING chosen AS c WHERE j.seq = c.seq
 ), change AS (

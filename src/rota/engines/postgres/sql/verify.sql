@@ -54,6 +54,19 @@ SELECT id FROM rota.jobs AS j
 WHERE NOT EXISTS (SELECT 1 FROM rota.kinds AS k WHERE k.queue = j.queue AND k.type = j.type AND k.block = j.seq >> 8)
    OR NOT EXISTS (SELECT 1 FROM rota.ages AS a WHERE a.minute = j.created_at / 60000000 AND a.block = j.seq >> 12);
 
+-- file_without_job
+SELECT 'file ' || id FROM rota.files AS f
+WHERE job IS NOT NULL AND NOT EXISTS (SELECT 1 FROM rota.jobs AS j WHERE j.id = f.job);
+
+-- part_without_file
+SELECT DISTINCT 'file number ' || file FROM rota.parts AS p WHERE NOT EXISTS (SELECT 1 FROM rota.files AS f WHERE f.n = p.file);
+
+-- wrong_file
+SELECT 'file ' || id FROM rota.files AS f
+WHERE job IS NOT NULL
+  AND (kind IS NULL OR kind NOT IN ('upload', 'artifact') OR (kind = 'artifact') <> (lease IS NOT NULL) OR sha256 IS NULL
+       OR bytes IS DISTINCT FROM (SELECT sum(octet_length(p.data)) FROM rota.parts AS p WHERE p.file = f.n));
+
 -- forget_counts
 WITH gone AS (DELETE FROM rota.changes) DELETE FROM rota.counts;
 
