@@ -72,6 +72,7 @@ async def test_types_that_no_worker_knows(service: Service) -> None:
     assert (await named(service, "other")).types_without_worker == ["elsewhere"]
     odd = await attach(service, "w2", types=["odd", "later"])
     assert (await named(service, "default")).types_without_worker == []
+    await odd.next()
     service.workers.draining(odd.worker)
     assert (await named(service, "default")).types_without_worker == ["later"]
     await attach(service, "w3", slots=9, queues=["default", "other"])
