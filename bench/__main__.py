@@ -1,7 +1,9 @@
-"""``make bench``: ``rota bench`` of this checkout; with ``--peer FOLDER`` in turn with another one.
+"""``make bench``: ``rota bench`` of this checkout.
 
-Both must have been set up (``make setup``). The load comes from this checkout for both, so that a change is
-judged by its own cost. Machines are noisy: ratios within one run count, not numbers between runs.
+With ``--peer FOLDER`` in turn with another checkout. Both must have been set up (``make setup``). The load
+comes from this one for both, so that a change is judged by its own cost. Machines are noisy: ratios within
+one run count, not numbers between runs. With ``--store postgresql`` (and no address) on a PostgreSQL that is
+started for it, see :mod:`bench.postgres`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench import postgres
 from rota.bench.chart import number
 from rota.bench.figures import KINDS, Figure
 from rota.bench.run import Plan, measure
@@ -22,6 +25,8 @@ HERE = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:
+    if _asks_for_postgresql(sys.argv[1:]):
+        return postgres.main(sys.argv[1:])
     if not any(argument.startswith("--peer") for argument in sys.argv[1:]):
         return subprocess.call([sys.executable, "-m", "rota", "bench", *sys.argv[1:]])
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
@@ -64,6 +69,11 @@ def main() -> int:
             f"{KINDS[name].title:32}{number(ours.value):>12}{number(theirs.value):>12} {ours.unit:8}{by:>8}"
         )
     return 0
+
+
+def _asks_for_postgresql(arguments: list[str]) -> bool:
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return "--store=postgresql" in arguments or ("--store", "postgresql") in pairs
 
 
 if __name__ == "__main__":

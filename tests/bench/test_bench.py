@@ -56,7 +56,7 @@ def test_it_measures_everything_prints_json_draws_and_leaves_nothing(cli: Cli) -
     assert ran.status == 0, ran
     report = msgspec.json.decode(ran.out, type=Report, strict=True)
     assert (report.format, report.options.rounds, report.options.pending) == (1, 2, 0)
-    assert list(report.figures) == list(KINDS)
+    assert list(report.figures) == [name for name in KINDS if not name.startswith("across")]
     for name, figure in report.figures.items():
         assert len(figure.rounds) == 2
         assert figure.value == min(figure.rounds) > 0

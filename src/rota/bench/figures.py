@@ -33,6 +33,8 @@ KINDS = {
     "pickup_p99": Kind("request to handler, p99", "ms", "less"),
     "both_rate": Kind("enqueue and run at once", "jobs/s", "more"),
     "drain_rate": Kind("drain a backlog", "jobs/s", "more"),
+    "across_p50": Kind("request to handler at another server, p50", "ms", "less"),
+    "across_p99": Kind("request to handler at another server, p99", "ms", "less"),
 }
 """Every figure there is, in the order of the table."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rota.bench.site import PICKUP_QUEUE, QUEUE
+from rota.bench.site import ACROSS_QUEUE, PICKUP_QUEUE, QUEUE
 from rota.engines.open import open_engine
 from rota.model.clock import SystemClock
 from rota.model.job import Match, Note, Outcome, State
@@ -23,7 +23,7 @@ async def remove_ours(url: str) -> None:
     """Delete the jobs of the measurement, and what was kept about its queues."""
     engine = await open_engine(url)
     try:
-        for queue in (QUEUE, PICKUP_QUEUE):
+        for queue in (QUEUE, PICKUP_QUEUE, ACROSS_QUEUE):
             ours = Match(queue=queue)
             # A worker that was killed leaves running jobs, which nobody may delete.
             running = Match(queue=queue, states=(State.RUNNING,))

@@ -91,7 +91,7 @@ async def hammer(port: int, request: bytes, connections: int, seconds: float) ->
     return len(times) / took, times
 
 
-async def ask_each(port: int, count: int, pause: float) -> list[float]:
+async def ask_each(port: int, queue: str, count: int, pause: float) -> list[float]:
     """The results of ``count`` stamp jobs, stored one after the other with a rest before each: seconds from
     before the request to the start of the handler.
     """
@@ -100,7 +100,7 @@ async def ask_each(port: int, count: int, pause: float) -> list[float]:
         times = []
         for _ in range(count):
             await asyncio.sleep(pause)
-            shape = {"type": "stamp", "queue": "rota-bench-pickup", "payload": time.time()}
+            shape = {"type": "stamp", "queue": queue, "payload": time.time()}
             writer.write(post("/v1/jobs?wait=30", shape))
             head = await reader.readuntil(b"\r\n\r\n")
             job = json.loads(await reader.readexactly(_length(head)))

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from rota import supervise
+from rota.engines import places
 
 QUEUE = "rota-bench"
 PICKUP_QUEUE = "rota-bench-pickup"
+ACROSS_QUEUE = "rota-bench-across"
 PAYLOAD = {"user": 12345, "text": "hello world, this is a job", "list": [1, 2, 3], "nested": {"a": True}}
 NOOP = {"type": "noop", "queue": QUEUE, "payload": PAYLOAD}
 
@@ -98,14 +100,18 @@ class Site:
 
     def work(self, slots: int) -> None:
         """Start a worker, and wait until the server knows it."""
-        source = Path(__file__).with_name("tasks.py")
-        shutil.copyfile(source, self._folder / f"{_PROGRAM}.py")
-        child = self._run("work", f"{_PROGRAM}:app", "--url", self.url, "--slots", str(slots))
-        self.wait(
-            lambda: any(QUEUE in worker["queues"] for worker in self.get("/v1/workers")["workers"]),
-            "the worker comes",
-            child,
-        )
+        self._work(self.url, QUEUE, slots)
+
+    @property
+    def shared(self) -> bool:
+        """Whether another server can be on the same store."""
+        return places.is_postgres(self._store)
+
+    def work_elsewhere(self, slots: int) -> None:
+        """Start a second server on the store, with a worker for a queue that no other one serves."""
+        child = self._run("serve", "--listen", "127.0.0.1:0", "--store", self._store)
+        self.wait(lambda: child.url is not None, "the second server listens", child)
+        self._work(child.url or "", ACROSS_QUEUE, slots, "--queues", ACROSS_QUEUE)
 
     def get(self, path: str) -> Any:
         return self.send("GET", path)
@@ -173,6 +179,17 @@ class Site:
             for child in reversed(self._children):
                 child.stop()
             self._children.clear()
+
+    def _work(self, url: str, queue: str, slots: int, *options: str) -> None:
+        source = Path(__file__).with_name("tasks.py")
+        shutil.copyfile(source, self._folder / f"{_PROGRAM}.py")
+        child = self._run("work", f"{_PROGRAM}:app", "--url", url, "--slots", str(slots), *options)
+        # Also the first server has to know of it, if it is not that one's.
+        self.wait(
+            lambda: any(queue in worker["queues"] for worker in self.get("/v1/workers")["workers"]),
+            "the worker comes",
+            child,
+        )
 
     def _start(self) -> None:
         started = time.perf_counter()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import uvloop
 
 from rota.bench.load import ask_each, hammer, post
-from rota.bench.site import NOOP, PAYLOAD, QUEUE, Site
+from rota.bench.site import ACROSS_QUEUE, NOOP, PAYLOAD, PICKUP_QUEUE, QUEUE, Site
 
 SLOTS = 200
 BULK = 100
@@ -60,7 +60,7 @@ class Round:
         self._work()
         count = max(5, int(500 * self.scale))
         # The first ones pay for code that was never run before.
-        times = uvloop.run(ask_each(self.site.port, count + 5, _PAUSE))[5:]
+        times = uvloop.run(ask_each(self.site.port, PICKUP_QUEUE, count + 5, _PAUSE))[5:]
         self.found.times["pickup"] = times
 
     def both(self) -> None:
@@ -92,6 +92,17 @@ class Round:
         finished = site.done() - before
         self.found.figures["drain_rate"] = finished / (time.perf_counter() - started)
 
+    def across(self) -> None:
+        """The same from a request at one server to a handler at the worker of another on the same store; not
+        on a store that has but one.
+        """
+        if not self.site.shared:
+            return
+        self._backlog()
+        self.site.work_elsewhere(SLOTS)
+        count = max(5, int(500 * self.scale))
+        self.found.times["across"] = uvloop.run(ask_each(self.site.port, ACROSS_QUEUE, count + 5, _PAUSE))[5:]
+
     def _hammer(self, request: bytes, connections: int, seconds: float) -> tuple[float, list[float]]:
         return uvloop.run(hammer(self.site.port, request, connections, max(0.2, seconds * self.scale)))
 
@@ -120,5 +131,6 @@ STEPS: Mapping[str, Callable[[Round], None]] = {
     "pickup": Round.pickup,
     "both": Round.both,
     "drain": Round.drain,
+    "across": Round.across,
 }
 """By name, in the order in which they are done."""

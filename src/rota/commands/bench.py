@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rota.bench.figures import Figure
     from rota.bench.report import Report
 
-STEPS = ("start", "enqueue", "pickup", "both", "drain")
+STEPS = ("start", "enqueue", "pickup", "both", "drain", "across")
 """Those of :data:`rota.bench.steps.STEPS`, which is not loaded for a page of help."""
 QUICK = 0.2
 _SAME = 0.05
@@ -31,6 +31,7 @@ _WORDS = {
     "pickup": "pickup: from the request to the handler",
     "both": "both: enqueue and run at once",
     "drain": "drain: a backlog",
+    "across": "across: from the request at one server to the handler at another",
     "stop": "cleaning up",
 }
 
@@ -99,7 +100,8 @@ def bench(
     chart: Path | None,
     compare: str | None,
 ) -> None:
-    """Measure what this machine does: jobs in, jobs through, a backlog drained, the way to the handler.
+    """Measure what this machine does: jobs in, jobs through, a backlog drained, the way to the handler; on
+    PostgreSQL also from one server to another.
 
     Starts a server and a worker as processes of their own, measures with no-op jobs through the public
     interfaces, and removes all it made. About a minute. Machines are noisy: ratios within one hour count,
