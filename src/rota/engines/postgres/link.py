@@ -38,6 +38,8 @@ SETTINGS = {
     "enable_mergejoin": "off",
     "max_parallel_workers_per_gather": "0",
     "jit": "off",
+    # No value would lead to another plan, and to plan anew costs a single job as much as to store it.
+    "plan_cache_mode": "force_generic_plan",
 }
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
