@@ -237,8 +237,8 @@ async def next_of(changes: AsyncIterator[Any], wanted: set[str]) -> None:
     """Until all these were named."""
     seen: set[str] = set()
     async with asyncio.timeout(20):
-        async for queues in changes:
-            seen.update(queues)
+        async for change in changes:
+            seen.update(change.queues)
             if wanted <= seen:
                 return
 

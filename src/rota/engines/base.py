@@ -23,6 +23,7 @@ from rota.model.job import (
     Applied,
     Ask,
     Beat,
+    Change,
     Claimed,
     Count,
     Held,
@@ -228,12 +229,26 @@ class Engine(Protocol):
         """When the next scheduled job is due; None when none is scheduled."""
         ...
 
-    async def announce(self, queues: Sequence[str]) -> None:
-        """Hint to other servers on this store that jobs wait. A hint, never a promise."""
+    @property
+    def shared(self) -> bool:
+        """Whether other processes may have this store open at the same time."""
         ...
 
-    def changes(self) -> AsyncIterator[Sequence[str]]:
-        """Queues announced by others."""
+    async def time(self) -> int:
+        """What the store's clock shows, microseconds UTC. Servers that share a store go by that."""
+        ...
+
+    async def announce(self, queues: Sequence[str], news: Sequence[bytes] = ()) -> None:
+        """Hint to the others on this store that jobs wait in these queues, and send them messages. Both are
+        hints, never promises. Messages of one engine are read in the order of the calls, within a minute or
+        never; they should be few and small (up to some 100 kB a call).
+        """
+        ...
+
+    def changes(self) -> AsyncIterator[Change]:
+        """What others announce from now on. Where nothing can be listened to, queues are those in which jobs
+        wait, looked up now and then, and messages come a little later.
+        """
         ...
 
     def vitals(self) -> dict[str, float]:

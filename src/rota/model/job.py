@@ -12,7 +12,7 @@ Times are microseconds since 1970-01-01 UTC, durations microseconds. Payloads an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -356,3 +356,10 @@ class Note(msgspec.Struct, frozen=True, gc=False):
     kind: str
     key: str
     body: bytes | None
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """What another server said: queues in which jobs may wait, and its messages, oldest first."""
+
+    queues: Sequence[str] = ()
+    news: Sequence[bytes] = ()

@@ -17,12 +17,13 @@ from rota.engines.postgres.errors import lost
 from rota.engines.postgres.floors import Floors
 from rota.engines.postgres.link import Gate, Link, Session
 from rota.engines.postgres.migrate import LOCK
+from rota.engines.postgres.voice import FORGET_NEWS
 from rota.model.clock import DAY, HOUR
 from rota.model.failure import HOURS
 
 log = logging.getLogger("rota.store")
 
-FOLD, LOOK, FORGET = 0.5, 1.0, 60.0
+FOLD, LOOK, NEWS, FORGET = 0.5, 1.0, 10.0, 60.0
 """Seconds between two rounds of each step."""
 SHARE = 20
 """A step that takes long comes so much more rarely: this part of the time at most is spent on it."""
@@ -57,6 +58,7 @@ class Care:
         steps: list[tuple[Callable[[Session], Awaitable[None]], float]] = [
             (self.fold, FOLD),
             (self.look_below, LOOK),
+            (self.forget_news, NEWS),
             (self.forget, FORGET),
         ]
         began = time.monotonic()
@@ -92,6 +94,10 @@ class Care:
         for n, place in await session.fetch(_CLAIM["below"], queues, types, priorities, floors):
             if place is not None:
                 self._floors.lower(lanes[n - 1], place)
+
+    async def forget_news(self, session: Session) -> None:
+        """What everybody has read by now."""
+        await session.only(FORGET_NEWS)
 
     async def forget(self, session: Session) -> None:
         """What belongs to no job any more."""

@@ -15,6 +15,7 @@ from rota.engines.postgres.errors import DRIVER, cannot_open, lost, refused
 from rota.engines.postgres.floors import Floors
 from rota.engines.postgres.link import Gate, Link, Readers, Session
 from rota.engines.postgres.migrate import first, migrate
+from rota.engines.postgres.voice import Voice
 from rota.engines.postgres.writer import Verb, Writer
 from rota.model.errors import StoreError
 from rota.model.failure import FailurePage
@@ -23,6 +24,7 @@ from rota.model.job import (
     Applied,
     Ask,
     Beat,
+    Change,
     Claimed,
     Count,
     Held,
@@ -91,6 +93,7 @@ class PostgresEngine:
         self._writer = Writer(Link(gate, connection))
         self._writer.on_rollback = self._floors.forget
         self._readers = Readers(gate, READERS)
+        self._voice = Voice(gate, self._name)
         self._care = Care(gate, self._floors)
         self._caring = asyncio.get_running_loop().create_task(self._care.run())
 
@@ -193,16 +196,20 @@ class PostgresEngine:
     async def next_due(self) -> int | None:
         return await self._read(read.next_due)
 
-    async def announce(self, queues: Sequence[str]) -> None:
-        """A transaction of its own that writes nothing: whoever commits jobs does not wait for it."""
-        texts = listen.payloads(queues, self._name)
-        if texts:
-            await self._read(lambda session: listen.notify(session, texts))
+    @property
+    def shared(self) -> bool:
+        return True
 
-    async def changes(self) -> AsyncIterator[Sequence[str]]:
-        async for queues in listen.changes(self._gate, self._readers, self._name):
-            if queues:
-                yield queues
+    async def time(self) -> int:
+        return await self._read(read.time)
+
+    async def announce(self, queues: Sequence[str], news: Sequence[bytes] = ()) -> None:
+        """A transaction of its own: whoever commits jobs does not wait for it."""
+        await self._voice.say(queues, news)
+
+    async def changes(self) -> AsyncIterator[Change]:
+        async for change in listen.changes(self._gate, self._readers, self._name):
+            yield change
 
     def vitals(self) -> dict[str, float]:
         return {"commits": self._writer.commits, "commit_seconds": self._writer.seconds}
@@ -213,6 +220,7 @@ class PostgresEngine:
             await self._caring
         await self._writer.close()
         await self._readers.close()
+        await self._voice.close()
         await self._care.close()
 
     async def _slots(self, session: Session) -> dict[tuple[str, str, str], int]:

@@ -105,3 +105,9 @@ async def ahead(
         if type is not None:
             here[type] = jobs
     return found
+
+
+async def time(session: Session) -> int:
+    rows = await session.only("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    at: int = rows[0][0]
+    return at

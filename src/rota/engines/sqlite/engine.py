@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 
 from rota.engines.sqlite import failures, files, read, write
@@ -14,6 +15,7 @@ from rota.model.job import (
     Applied,
     Ask,
     Beat,
+    Change,
     Claimed,
     Count,
     Held,
@@ -148,12 +150,19 @@ class SqliteEngine:
     async def next_due(self) -> int | None:
         return self._store.near(read.next_due)
 
-    async def announce(self, queues: Sequence[str]) -> None:
+    @property
+    def shared(self) -> bool:
+        return False
+
+    async def time(self) -> int:
+        return time.time_ns() // 1000
+
+    async def announce(self, queues: Sequence[str], news: Sequence[bytes] = ()) -> None:
         """Nobody else serves this file."""
 
-    async def changes(self) -> AsyncIterator[Sequence[str]]:
+    async def changes(self) -> AsyncIterator[Change]:
         await asyncio.Future()
-        yield ()
+        yield Change()
 
     def vitals(self) -> dict[str, float]:
         return {"commits": self._store.commits, "commit_seconds": self._store.commit_seconds}
