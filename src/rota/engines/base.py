@@ -63,7 +63,8 @@ class Engine(Protocol):
         """Best pending jobs for every ask: priority (high first), then age; per queue of the ask in turn.
 
         Of an ask that names ``ids`` only these. They become running with attempt + 1, lease + 1 and the ask's
-        worker. Expired jobs are passed over. Paused queues are the caller's business.
+        worker. Expired jobs are passed over. A queue that has a note of kind ``paused`` (its name is the key)
+        gives nothing, whoever asks.
         """
         ...
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 
 from rota.engines.sqlite import failures, files, read, write
 from rota.engines.sqlite.counters import Counters
+from rota.engines.sqlite.paused import KIND, Paused
 from rota.engines.sqlite.store import Store
 from rota.model.failure import FailurePage
 from rota.model.file import Attachment, File, Kind, Loose, Part
@@ -42,14 +43,27 @@ class SqliteEngine:
         files.drop_loose(store.db)
         self._counts = counts = Counters(read.counts(store.db))
         store.before_commit = lambda: write.counts(store.db, counts)
-        store.after_commit = counts.commit
-        store.after_rollback = counts.rollback
+        self._paused = paused = Paused(note.key for note in read.notes(store.db, KIND))
+
+        def commit() -> None:
+            counts.commit()
+            paused.commit()
+
+        def rollback() -> None:
+            counts.rollback()
+            paused.rollback()
+
+        store.after_commit, store.after_rollback = commit, rollback
 
     def enqueue(self, requests: Sequence[Request], now: int) -> Awaitable[list[list[Kept]]]:
         return self._store.write(lambda: write.enqueue(self._store.db, self._counts, requests, now))
 
     def claim(self, asks: Sequence[Ask], lease_until: int, now: int) -> Awaitable[list[list[Claimed]]]:
-        return self._store.write(lambda: write.claim(self._store.db, self._counts, asks, lease_until, now))
+        def best() -> list[list[Claimed]]:
+            open_ones = self._paused.pass_over(asks)
+            return write.claim(self._store.db, self._counts, open_ones, lease_until, now)
+
+        return self._store.write(best)
 
     def finish(self, outcomes: Sequence[Outcome], now: int) -> Awaitable[list[Applied]]:
         return self._store.write(lambda: write.finish(self._store.db, self._counts, outcomes, now))
@@ -75,7 +89,11 @@ class SqliteEngine:
         return self._store.write(lambda: write.log(self._store.db, lines, cap))
 
     def save(self, notes: Sequence[Note]) -> Awaitable[None]:
-        return self._store.write(lambda: write.save(self._store.db, notes))
+        def store() -> None:
+            write.save(self._store.db, notes)
+            self._paused.save(notes)
+
+        return self._store.write(store)
 
     def put_parts(self, parts: Sequence[Part]) -> Awaitable[list[bool]]:
         return self._store.write(lambda: files.put_parts(self._store.db, parts))

@@ -9,6 +9,7 @@ WITH lane AS MATERIALIZED (
   LEFT JOIN unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) AS f (queue, type, priority, floor)
     ON f.queue = l.queue AND f.type = l.type AND f.priority = l.priority
   WHERE ($6::text[] IS NULL OR l.type = ANY ($6)) AND l.type <> ALL ($7::text[])
+    AND q.queue <> ALL (ARRAY (SELECT p.key FROM rota.notes AS p WHERE p.kind = 'paused'))
 ), best AS MATERIALIZED (
   SELECT lane.n, lane.priority, p.place
   FROM lane CROSS JOIN LATERAL (
@@ -58,6 +59,7 @@ WITH mine AS MATERIALIZED (
   JOIN rota.jobs AS j ON j.queue = q.queue
   WHERE j.id = ANY ($2::text[]) AND j.state || '' = 'pending' AND (j.expires_at IS NULL OR j.expires_at > $5)
     AND ($3::text[] IS NULL OR j.type = ANY ($3)) AND j.type <> ALL ($4::text[])
+    AND q.queue <> ALL (ARRAY (SELECT p.key FROM rota.notes AS p WHERE p.kind = 'paused'))
   ORDER BY q.n, j.priority DESC, j.seq LIMIT $6
   FOR UPDATE OF j SKIP LOCKED
 ), slot AS (
