@@ -24,9 +24,7 @@ class Paused:
         """Notes are written."""
         for note in notes:
             if note.kind == KIND:
-                self._queues = (
-                    self._queues - {note.key} if note.body is None else self._queues | {note.key}
-                )
+                self._queues = self._queues - {note.key} if note.body is None else self._queues | {note.key}
 
     def pass_over(self, asks: Sequence[Ask]) -> Sequence[Ask]:
         """The asks without the queues that are paused."""
