@@ -39,6 +39,18 @@ async def cancel(session: Session, calls: list[tuple[Match, str, int, int]]) -> 
     return [answers]
 
 
+async def cancelled(
+    session: Session, calls: list[tuple[Match, str, int, int]], before: Sequence[Any] | None
+) -> Sequence[Any]:
+    """cancel, when the same call may have been kept just before with these answers."""
+    [(_, _, now, _)] = calls
+    for one in before[0] if before else ():
+        there = await session.fetch(_CANCEL["there"], one.id)
+        if there and (there[0][0] if one.state is State.RUNNING else there[0][1] == now):
+            return before or []
+    return await cancel(session, calls)
+
+
 async def retry(session: Session, calls: list[tuple[Match, int, int]]) -> list[list[Applied]]:
     [(match, now, limit)] = calls
     condition, values = where(match, 2)
@@ -68,6 +80,18 @@ async def retry(session: Session, calls: list[tuple[Match, int, int]]) -> list[l
     return [answers]
 
 
+async def retried(
+    session: Session, calls: list[tuple[Match, int, int]], before: Sequence[Any] | None
+) -> Sequence[Any]:
+    """retry, when the same call may have been kept just before with these answers."""
+    [(_, now, _)] = calls
+    for one in before[0] if before else ():
+        there = await session.fetch(_RETRY["there"], one.id) if one.state is not None else []
+        if there and there[0][0] == now:
+            return before or []
+    return await retry(session, calls)
+
+
 async def delete(session: Session, calls: list[tuple[Match, int]]) -> list[list[Applied]]:
     [(match, limit)] = calls
     condition, values = where(match, 2)
@@ -75,6 +99,15 @@ async def delete(session: Session, calls: list[tuple[Match, int]]) -> list[list[
     rows = await session.fetch(sql, limit, *values)
     await failures.gone(session, ((row[2], row[5]) for row in rows))
     return [[Applied(id, lease, State(state), queue, type) for id, lease, queue, type, state, _ in rows]]
+
+
+async def deleted(
+    session: Session, calls: list[tuple[Match, int]], before: Sequence[Any] | None
+) -> Sequence[Any]:
+    """delete, when the same call may have been kept just before with these answers."""
+    if before and before[0] and not await session.fetch(_DELETE["there"], before[0][0].id):
+        return before
+    return await delete(session, calls)
 
 
 async def log(session: Session, calls: list[tuple[Sequence[LogLine], int]]) -> list[int]:
@@ -98,6 +131,20 @@ async def log(session: Session, calls: list[tuple[Sequence[LogLine], int]]) -> l
     if rows:
         await session.fetch(_LOG["lines"], *(list(column) for column in zip(*rows, strict=True)))
     return [kept]
+
+
+async def logged(
+    session: Session, calls: list[tuple[Sequence[LogLine], int]], before: Sequence[Any] | None
+) -> Sequence[Any]:
+    """log, when the same call may have been kept just before with these answers."""
+    [(lines, cap)] = calls
+    if before and before[0]:
+        last = {line.id: line for line in lines}
+        for one in last.values():
+            there = await session.fetch(_LOG["there"], plain(one.id), one.at, plain(one.text), cap)
+            if there[0][0]:
+                return before
+    return await log(session, calls)
 
 
 async def _last(session: Session, lines: Sequence[LogLine]) -> list[Any]:

@@ -55,6 +55,28 @@ class Claims:
         answers = iter(got)
         return [[next(answers) for _ in one] for one, _, _ in calls]
 
+    async def again(
+        self, session: Session, calls: list[Arguments], before: object
+    ) -> list[list[list[Claimed]]]:
+        """claim, when the same calls may have been kept just before: what they took then is theirs."""
+        asks = [(ask, until, now) for one, until, now in calls for ask in one]
+        columns = [
+            [ask.worker for ask, _, _ in asks],
+            [now for _, _, now in asks],
+            [until for _, until, _ in asks],
+        ]
+        taken = await session.fetch(_SQL["before"], *columns)
+        if not taken:
+            return await self.claim(session, calls)
+        answers: list[list[list[Claimed]]] = []
+        for one, _, now in calls:
+            answers.append([])
+            for ask in one:
+                mine = [row for row in taken if _fits(row, ask, now)][: ask.slots]
+                taken = [row for row in taken if row not in mine]
+                answers[-1].append([rows.claimed(row) for row in mine])
+        return answers
+
     async def _best(self, session: Session, group: Sequence[tuple[Ask, int, int]]) -> list[Claimed]:
         """Jobs for asks that want the same, in order."""
         slots = [(ask.worker, now, until) for ask, until, now in group for _ in range(ask.slots)]
@@ -109,6 +131,15 @@ class Claims:
 def joins(one: Arguments, other: Arguments) -> bool:
     """Whether a job has expired is asked once for all."""
     return abs(one[2] - other[2]) < SECOND // 10
+
+
+def _fits(row: Any, ask: Ask, now: int) -> bool:
+    return (
+        (row["worker"], row["started_at"]) == (ask.worker, now)
+        and row["queue"] in ask.queues
+        and (row["type"] in ask.types if ask.types is not None else row["type"] not in ask.except_types)
+        and (ask.ids is None or row["id"] in ask.ids)
+    )
 
 
 def _unwanted(ask: Ask) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ from rota.engines.postgres import acts, claim, enqueue, failures, files, finish,
 from rota.engines.postgres.care import Care
 from rota.engines.postgres.errors import DRIVER, cannot_open, lost, refused
 from rota.engines.postgres.floors import Floors
+from rota.engines.postgres.guard import Guard
 from rota.engines.postgres.link import Gate, Link, Readers, Session
 from rota.engines.postgres.migrate import first, migrate
 from rota.engines.postgres.voice import Voice
@@ -50,15 +50,14 @@ def _always(one: Any, other: Any) -> bool:
 
 
 _ENQUEUE = Verb(enqueue.enqueue, enqueue.joins, again=True)
-_FINISH = Verb(finish.finish, _always)
 _EXTEND = Verb(finish.extend, _always, again=True)
 _PROMOTE = Verb(acts.promote, again=True)
-_CANCEL = Verb(acts.cancel)
-_RETRY = Verb(acts.retry)
-_DELETE = Verb(acts.delete)
-_LOG = Verb(acts.log)
+_CANCEL = Verb(acts.cancel, doubted=acts.cancelled)
+_RETRY = Verb(acts.retry, doubted=acts.retried)
+_DELETE = Verb(acts.delete, doubted=acts.deleted)
+_LOG = Verb(acts.log, doubted=acts.logged)
 _PUT_PARTS = Verb(files.put_parts, again=True)
-_ATTACH = Verb(files.attach)
+_ATTACH = Verb(files.attach, doubted=files.attached)
 _DROP_FILES = Verb(files.drop, again=True)
 _SWEEP_FILES = Verb(files.sweep, again=True)
 _SAVE = Verb(acts.save, _always, again=True)
@@ -89,13 +88,16 @@ class PostgresEngine:
         self._gate = gate
         self._name = secrets.token_hex(4)
         self._floors = Floors()
-        self._claim = Verb(claim.Claims(self._floors).claim, claim.joins, again=True)
+        claims, doubts = claim.Claims(self._floors), finish.Doubts()
+        self._claim = Verb(claims.claim, claim.joins, doubted=claims.again)
+        self._finish = Verb(doubts.finish, _always, doubted=doubts.again, unknown=doubts.unknown)
         self._writer = Writer(Link(gate, connection))
         self._writer.on_rollback = self._floors.forget
         self._readers = Readers(gate, READERS)
         self._voice = Voice(gate, self._name)
         self._care = Care(gate, self._floors)
-        self._caring = asyncio.get_running_loop().create_task(self._care.run())
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._care.run()), loop.create_task(Guard(gate).run())]
 
     def enqueue(self, requests: Sequence[Request], now: int) -> Awaitable[list[list[Kept]]]:
         return self._writer.call(_ENQUEUE, (requests, now))
@@ -104,7 +106,7 @@ class PostgresEngine:
         return self._writer.call(self._claim, (asks, lease_until, now))
 
     def finish(self, outcomes: Sequence[Outcome], now: int) -> Awaitable[list[Applied]]:
-        return self._writer.call(_FINISH, (outcomes, now))
+        return self._writer.call(self._finish, (outcomes, now))
 
     def extend(self, beats: Sequence[Beat], until: int, now: int) -> Awaitable[list[Held]]:
         return self._writer.call(_EXTEND, (beats, until))
@@ -215,9 +217,9 @@ class PostgresEngine:
         return {"commits": self._writer.commits, "commit_seconds": self._writer.seconds}
 
     async def close(self) -> None:
-        self._caring.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._caring
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
         await self._writer.close()
         await self._readers.close()
         await self._voice.close()

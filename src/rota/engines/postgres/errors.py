@@ -12,7 +12,13 @@ import asyncpg
 from rota.engines.places import shown
 from rota.model.errors import StoreError
 
+
+class Unconfirmed(Exception):
+    """A transaction was committed, and the server gave up waiting for its standby."""
+
+
 _LOST = (
+    Unconfirmed,
     OSError,
     asyncio.TimeoutError,
     TimeoutError,
@@ -22,6 +28,7 @@ _LOST = (
     asyncpg.CrashShutdownError,
     asyncpg.DatabaseDroppedError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.IdleSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.TooManyConnectionsError,
     # The driver itself does not know any more what the server is at: its last word came at a bad moment.
@@ -43,6 +50,18 @@ def lost(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, asyncpg.DataError | ValueError)
     return isinstance(error, (*_LOST, *_STALE))
+
+
+def demoted(error: BaseException) -> bool:
+    """Whether the server takes no writes: it is a standby, or has become one."""
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+
+def unsettled(error: BaseException) -> bool:
+    """Whether a commit under way may have gone through all the same: whoever was refused knows that it did
+    not.
+    """
+    return lost(error) and not isinstance(error, (asyncpg.ReadOnlySQLTransactionError, *_STALE))
 
 
 def transient(error: BaseException) -> bool:

@@ -56,6 +56,20 @@ async def attach(session: Session, calls: list[Sequence[Attachment]]) -> list[li
     return [answers]
 
 
+async def attached(session: Session, calls: list[Sequence[Attachment]], before: object) -> list[list[bool]]:
+    """attach, when the same call may have been kept just before."""
+    [attachments] = calls
+    rest: list[Attachment] = []
+    answers: list[bool | None] = []
+    for one in attachments:
+        there = await session.fetch(_ATTACH["there"], one.file.id, one.job, one.lease)
+        answers.append(True if there else None)
+        if not there:
+            rest.append(one)
+    others = iter((await attach(session, [rest]))[0])
+    return [[next(others) if answer is None else answer for answer in answers]]
+
+
 async def whole(session: Session, file: File) -> int | None:
     """The number of a file that belongs to nobody yet, if just as many bytes of it are there as it says;
     nobody else can take it until the end of the transaction.

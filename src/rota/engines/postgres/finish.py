@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rota.engines.postgres import statements
@@ -15,11 +15,44 @@ _SQL = statements.load("finish")
 _EXTEND = statements.load("extend")
 _WAITING = (State.SCHEDULED, State.PENDING)
 
+_REMEMBERED = 10_000
+"""Outcomes of which it is not known whether they were kept."""
+
 Finish = tuple[Sequence[Outcome], int]
 Extend = tuple[Sequence[Beat], int]
 
 
-async def finish(session: Session, calls: list[Finish]) -> list[list[Applied]]:
+class Doubts:
+    """Outcomes whose commit nobody heard of. Whoever brings one again is answered as if for the first time:
+    that it was kept then, if it was.
+    """
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, int], int] = {}
+
+    async def finish(self, session: Session, calls: list[Finish]) -> list[list[Applied]]:
+        """The verb."""
+        return await finish(session, calls, self._at)
+
+    async def again(self, session: Session, calls: list[Finish], before: object) -> list[list[Applied]]:
+        """The verb, when the same calls may have been kept just before."""
+        return await finish(session, calls, {**self._at, **_times(calls)})
+
+    def unknown(self, calls: list[Finish]) -> None:
+        """Nobody will know what became of these, unless they come again."""
+        self._at.update(_times(calls))
+        while len(self._at) > _REMEMBERED:
+            del self._at[next(iter(self._at))]
+
+
+def _times(calls: list[Finish]) -> dict[tuple[str, int], int]:
+    return {(outcome.id, outcome.lease): now for some, now in calls for outcome in some}
+
+
+async def finish(
+    session: Session, calls: list[Finish], doubts: Mapping[tuple[str, int], int]
+) -> list[list[Applied]]:
+    """``doubts``: when outcomes were reported before that may have been kept."""
     outcomes = [(outcome, now) for some, now in calls for outcome in some]
     # Of several outcomes under one lease the first one counts: after it the lease is over.
     seen: set[tuple[str, int]] = set()
@@ -38,6 +71,8 @@ async def finish(session: Session, calls: list[Finish]) -> list[list[Applied]]:
     if others:
         await _write(session, _SQL["otherwise"], outcomes, others, _otherwise, answers)
         await _follow(session, outcomes, others, answers)
+    if doubts:
+        await _look(session, outcomes, [*done, *others], doubts, answers)
     rest = iter(answers)
     return [[next(rest) for _ in some] for some, _ in calls]
 
@@ -57,6 +92,33 @@ async def _write(
         i = chosen[n - 1]
         outcome = outcomes[i][0]
         answers[i] = Applied(outcome.id, outcome.lease, State(state), queue, type)
+
+
+async def _look(
+    session: Session,
+    outcomes: Sequence[tuple[Outcome, int]],
+    chosen: Sequence[int],
+    doubts: Mapping[tuple[str, int], int],
+    answers: list[Applied],
+) -> None:
+    """Of those that did not apply: whether they did before."""
+    asked = [
+        i for i in chosen if answers[i].state is None and (outcomes[i][0].id, outcomes[i][0].lease) in doubts
+    ]
+    if not asked:
+        return
+    some = [outcomes[i][0] for i in asked]
+    rows = await session.fetch(
+        _SQL["before"],
+        [one.id for one in some],
+        [one.lease for one in some],
+        [doubts[one.id, one.lease] for one in some],
+        [one.end for one in some],
+        [one.state.value for one in some],
+    )
+    for n, queue, type, state in rows:
+        one = some[n - 1]
+        answers[asked[n - 1]] = Applied(one.id, one.lease, State(state), queue, type)
 
 
 def _done(outcome: Outcome, now: int) -> tuple[Any, ...]:

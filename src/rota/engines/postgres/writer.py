@@ -12,25 +12,35 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from rota.engines.postgres.errors import lost, refused, transient
+from rota.engines.postgres.errors import demoted, lost, refused, transient, unsettled
 from rota.engines.postgres.link import Link, Session
 from rota.model.errors import StoreError
 
 MOST = 64
 """Calls in one transaction."""
 _TRIES = 5
+_LONG = 20.0
+"""Seconds after which nothing is tried once more."""
+_MARK = "INSERT INTO rota.changes (queue, type, state, jobs) VALUES ('', '', 'done', 0)"
+
+
+Answers = Sequence[Any]
 
 
 class Verb(NamedTuple):
     """How a verb is run: all calls (their arguments) in one go, an answer for each.
 
     ``joins``: whether two calls that stand beside each other may go together. ``again``: whether it does no
-    harm to run it a second time when nobody knows whether the first one was kept.
+    harm to run it a second time when nobody knows whether the first one was kept. ``doubted``: how it is run
+    then, with the answers of the first time where those came before the doubt. ``unknown``: told of calls of
+    which it is not known in the end whether they were kept.
     """
 
-    run: Callable[[Session, list[Any]], Awaitable[Sequence[Any]]]
+    run: Callable[[Session, list[Any]], Awaitable[Answers]]
     joins: Callable[[Any, Any], bool] = lambda one, other: False
     again: bool = False
+    doubted: Callable[[Session, list[Any], Answers | None], Awaitable[Answers]] | None = None
+    unknown: Callable[[list[Any]], None] = lambda calls: None
 
 
 class _Call(NamedTuple):
@@ -96,31 +106,58 @@ class Writer:
                 call.future.set_result(answer)
 
     async def _transaction(self, calls: list[_Call]) -> list[Any]:
-        tries = 0
-        while True:
-            session = await self._link.session()
-            try:
-                return await self._run(session, _joined(calls))
-            except Exception as error:
-                tries += 1
-                self.on_rollback()
-                gone = lost(error)
-                if gone:
-                    self._link.drop()
-                else:
-                    await self._roll_back(session)
-                # What was not committed for certain may be tried again, and so may what does no harm.
-                harmless = not (gone and session.committing) or all(call.verb.again for call in calls)
-                if tries >= _TRIES or not harmless or not (gone or transient(error)):
-                    raise
+        groups = _joined(calls)
+        tries, doubt, began = 0, False, time.monotonic()
+        before: list[Any] = []
+        try:
+            while True:
+                session = await self._link.session()
+                answers: list[Any] = []
+                try:
+                    return await self._run(session, groups, answers, before if doubt else None)
+                except Exception as error:
+                    tries += 1
+                    self.on_rollback()
+                    if session.committing and unsettled(error):
+                        doubt = True
+                        before = answers if len(answers) == len(calls) else before
+                    gone = lost(error)
+                    if gone:
+                        if demoted(error):
+                            self._link.moved()
+                        self._link.drop()
+                    else:
+                        await self._roll_back(session)
+                    harmless = not doubt or all(call.verb.again or call.verb.doubted for call in calls)
+                    late = tries >= _TRIES or time.monotonic() - began > _LONG
+                    if late or not harmless or not (gone or transient(error)):
+                        raise
+        except Exception as error:
+            if not doubt:
+                raise
+            for group in groups:
+                group[0].verb.unknown([call.arguments for call in group])
+            # Refused by now or not: each alone would not be told of the doubt.
+            raise refused(error) from error
 
-    async def _run(self, session: Session, groups: list[list[_Call]]) -> list[Any]:
-        answers: list[Any] = []
+    async def _run(
+        self, session: Session, groups: list[list[_Call]], answers: list[Any], before: list[Any] | None
+    ) -> list[Any]:
+        """``answers`` are filled in; ``before``: those of a run that may have been kept, None after none."""
         if len(groups) > 1:
             await session.begin()
         started = time.perf_counter()
+        if before is not None:
+            # Whatever was kept then is to be as durable as if it were written now, and a commit that writes
+            # nothing waits for no standby.
+            await session.fetch(_MARK)
         for group in groups:
-            answers += await group[0].verb.run(session, [call.arguments for call in group])
+            verb, given = group[0].verb, [call.arguments for call in group]
+            if before is not None and verb.doubted is not None:
+                known = before[len(answers) : len(answers) + len(group)] or None
+                answers += await verb.doubted(session, given, known)
+            else:
+                answers += await verb.run(session, given)
         await session.commit()
         self.commits += 1
         self.seconds += time.perf_counter() - started

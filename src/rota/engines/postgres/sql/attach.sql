@@ -12,3 +12,6 @@ UPDATE rota.files SET job = NULL, dropped = true WHERE job = $1 AND kind = $2;
 
 -- attach
 UPDATE rota.files SET job = $1, kind = $2, lease = $3, bytes = $4, sha256 = $5 WHERE n = $6;
+
+-- there
+SELECT 1 FROM rota.files WHERE id = $1 AND job = $2 AND lease = $3 AND kind = 'artifact' AND NOT dropped FOR UPDATE;

@@ -18,3 +18,7 @@ WITH chosen AS MATERIALIZED (
   GROUP BY c.queue, c.type, s.state
 )
 SELECT id, lease, queue, type, state FROM chosen ORDER BY seq;
+
+-- there
+-- Locked, so that whoever is still at it has come to an end.
+SELECT cancel_requested, CASE WHEN state = 'cancelled' THEN finished_at END FROM rota.jobs WHERE id = $1 FOR UPDATE;

@@ -79,6 +79,14 @@ WITH mine AS MATERIALIZED (
 SELECT seq, id, lease, type, queue, attempt, max_attempts, payload, content_type, headers, timeout, run_at, priority, returned
 FROM taken ORDER BY i;
 
+-- before
+-- What workers took at just this time: a claim whose commit nobody heard of.
+SELECT j.seq, j.id, j.lease, j.type, j.queue, j.attempt, j.max_attempts, j.payload, j.content_type, j.headers, j.timeout, j.run_at,
+       j.worker, j.started_at
+FROM rota.jobs AS j
+WHERE j.state = 'running' AND j.worker = ANY ($1::text[]) AND j.started_at = ANY ($2::bigint[]) AND j.lease_until = ANY ($3::bigint[])
+ORDER BY j.priority DESC, j.place;
+
 -- below
 -- The first job below the floor of each lane that waits all the same: its commit came late.
 SELECT f.n, (

@@ -17,3 +17,7 @@ WITH chosen AS MATERIALIZED (
   INSERT INTO rota.changes (queue, type, state, jobs) SELECT queue, type, state, -count(*) FROM chosen GROUP BY queue, type, state
 )
 SELECT id, lease, queue, type, state, fingerprint FROM chosen ORDER BY seq;
+
+-- there
+-- Locked, so that whoever is still at it has come to an end.
+SELECT 1 FROM rota.jobs WHERE id = $1 FOR UPDATE;

@@ -58,6 +58,16 @@ WITH o AS MATERIALIZED (
 )
 SELECT n, queue, type, state FROM held;
 
+-- before
+-- Of outcomes that do not apply any more: those that did, at just that time, and where they led.
+SELECT o.n, j.queue, j.type, CASE WHEN j.lease = o.lease THEN j.state ELSE o.state END
+FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::text[], $5::text[])
+  WITH ORDINALITY AS o (id, lease, at, "end", state, n)
+JOIN rota.jobs AS j ON j.id = o.id
+LEFT JOIN rota.attempts AS a ON a.seq = j.seq AND a.lease = o.lease
+WHERE (o."end" = 'done' AND j.lease = o.lease AND j.finished_at = o.at AND j.state || '' = 'done')
+   OR (a."end" = o."end" AND a.finished_at = o.at);
+
 -- back
 -- Jobs get the age of ones that are stored now, with all that belongs to them.
 WITH moved AS MATERIALIZED (

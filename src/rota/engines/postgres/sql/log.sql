@@ -8,3 +8,10 @@ INSERT INTO rota.logs (seq, n, at, level, text) SELECT * FROM unnest($1::bigint[
 -- read
 SELECT l.n, l.at, l.level, l.text FROM rota.jobs AS j JOIN rota.logs AS l ON l.seq = j.seq
 WHERE j.id = $1 AND l.n > $2 ORDER BY l.n LIMIT $3;
+
+-- there
+-- Whether a job has a line, or is full.
+SELECT EXISTS (
+  SELECT 1 FROM rota.jobs AS j JOIN rota.logs AS l ON l.seq = j.seq
+  WHERE j.id = $1 AND (l.at = $2 AND l.text = $3 OR l.n >= $4)
+);

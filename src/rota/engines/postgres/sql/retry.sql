@@ -22,3 +22,7 @@ INSERT INTO rota.changes (queue, type, state, jobs)
 SELECT o.queue, o.type, s.state, sum(s.sign)
 FROM old AS o CROSS JOIN LATERAL (VALUES (o.state, -1), ('pending', 1)) AS s (state, sign)
 GROUP BY o.queue, o.type, s.state;
+
+-- there
+-- Locked, so that whoever is still at it has come to an end.
+SELECT run_at FROM rota.jobs WHERE id = $1 FOR UPDATE;
