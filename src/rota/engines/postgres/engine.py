@@ -49,7 +49,7 @@ def _always(one: Any, other: Any) -> bool:
     return True
 
 
-_ENQUEUE = Verb(enqueue.enqueue, enqueue.joins, again=True)
+_ENQUEUE = Verb(enqueue.enqueue, enqueue.joins, doubted=enqueue.stored)
 _EXTEND = Verb(finish.extend, _always, again=True)
 _PROMOTE = Verb(acts.promote, again=True)
 _CANCEL = Verb(acts.cancel, doubted=acts.cancelled)

@@ -35,6 +35,21 @@ async def enqueue(session: Session, calls: list[Arguments]) -> list[list[list[Ke
     return [[next(rest) for _ in one] for one, _ in calls]
 
 
+async def stored(session: Session, calls: list[Arguments], before: object) -> list[list[list[Kept]]]:
+    """enqueue, when the same calls may have been kept just before: what they stored then is new."""
+    answers = await enqueue(session, calls)
+    return [
+        [
+            [
+                Kept(one.id, one.state) if one.why == "idempotency" and one.id == new.id else one
+                for new, one in zip(request.jobs, kept, strict=True)
+            ]
+            for request, kept in zip(requests, each, strict=True)
+        ]
+        for (requests, _), each in zip(calls, answers, strict=True)
+    ]
+
+
 def _needs_care(request: Request) -> bool:
     return (
         bool(request.keys)
