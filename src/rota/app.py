@@ -44,7 +44,7 @@ async def serve(settings: Settings) -> int:
     listeners = doors.open_doors(settings)
     stop = _signals()
     try:
-        engine = await open_engine(settings.store)
+        engine = await open_engine(settings.store, migrate=settings.migrate)
     except BaseException:
         doors.close(listeners)
         raise

@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "serve": Entry("rota.commands.serve:serve", "Run the server."),
         "check": Entry("rota.commands.serve:check", "Check the configuration, or the store."),
         "backup": Entry("rota.commands.store:backup", "Copy the store, also while a server works on it."),
+        "migrate": Entry("rota.commands.migrate:migrate", "Bring the store's schema up to date."),
         "health": Entry("rota.commands.health:health", "Ask a server whether it is ready."),
         "bench": Entry("rota.commands.bench:bench", "Measure what this machine does."),
     },

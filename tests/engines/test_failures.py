@@ -322,5 +322,5 @@ async def test_a_store_from_before_is_migrated(tmp_path: Path) -> None:
     await check_counts(engine)
     await engine.close()
     db = apsw.Connection(str(path))
-    assert db.pragma("user_version") == statements.migrations()[-1][0]
+    assert db.pragma("user_version") == statements.migrations()[-1].number
     db.close()

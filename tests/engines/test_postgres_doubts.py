@@ -193,7 +193,7 @@ async def test_a_cut_at_the_commit_is_seen_by_nobody(
         # While the first one is stored the others queue up, and become one transaction.
         engine.promote(NOW, 1).add_done_callback(arm)  # type: ignore[attr-defined]
         await asyncio.sleep(0)
-        asyncio.ensure_future(engine.promote(NOW, 1))
+        engine.promote(NOW, 1)
     await call()
     assert way.cuts == 1
     await check_counts(engine)
@@ -320,15 +320,15 @@ async def test_every_connection_has_its_timeouts(database: str) -> None:
     await put(engine, job())
     await engine.count()
     changes = engine.changes()
-    await anext(changes)  # type: ignore[arg-type]
+    await anext(changes)
     await until(lambda: bool(list(engine._gate.listeners)))
     for task in engine._tasks:
         task.cancel()
     await asyncio.wait(engine._tasks)
     asked = "SELECT " + ", ".join(f"current_setting('{name}')" for name in link.TIMEOUTS)
-    told = [tuple(await one.fetchrow(asked)) for one in engine._gate.listeners]
-    for one in (engine._writer._link, engine._care._link, *engine._readers._all):
-        told += [tuple(row) for row in await (await one.session()).only(asked)]
+    told = [tuple(await ear.fetchrow(asked)) for ear in engine._gate.listeners]
+    for way in (engine._writer._link, engine._care._link, *engine._readers._all):
+        told += [tuple(row) for row in await (await way.session()).only(asked)]
     assert told == [("30s", "10s", "5s")] * (3 + READERS)
     await changes.aclose()  # type: ignore[attr-defined]
     await engine.close()

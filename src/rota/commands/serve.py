@@ -49,6 +49,11 @@ _FLAGS = (
     ),
     click.option("--listen", metavar="HOST:PORT", help="Where to listen. [127.0.0.1:8080]"),
     click.option(
+        "--migrate/--no-migrate",
+        default=None,
+        help="Bring the store's schema up to date at the start, or leave that to 'rota migrate'. [do it]",
+    ),
+    click.option(
         "--token-file", metavar="FILE", help="A file with the token that every request has to show."
     ),
     click.option(

@@ -30,7 +30,7 @@ def backup(target: str, config: str | None, store: str | None, force: bool) -> N
     """
     from rota.engines.open import backup as copy
 
-    done = copy(_store(config, store), target, replace=force, progress=_bar())
+    done = copy(store_of(config, store), target, replace=force, progress=_bar())
     if as_json():
         _document({"target": done.path, "size": done.size, "jobs": dict(done.verdict.jobs)})
         return
@@ -44,7 +44,7 @@ def check_store(config: str | None, store: str | None, repair: bool) -> int:
 
     from rota.engines.open import verify
 
-    verdict = verify(_store(config, store), repair=repair)
+    verdict = verify(store_of(config, store), repair=repair)
     if as_json():
         shape = {
             "sound": verdict.sound,
@@ -80,7 +80,7 @@ def _lines(verdict: Verdict) -> Iterator[tuple[str, output.Cell]]:
         yield "result", output.Styled("sound", "green")
 
 
-def _store(config: str | None, store: str | None) -> str:
+def store_of(config: str | None, store: str | None) -> str:
     """The store's URL. One that was named needs no settings, so faults in them do not matter."""
     from rota.commands.settings import load_settings
 

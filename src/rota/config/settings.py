@@ -84,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     listen: Annotated[str, kinds.Address()] = "127.0.0.1:8080"
     store: Annotated[str, Store()] = "sqlite:///rota.db"
+    migrate: Annotated[bool, kinds.Truth()] = True
     token: Annotated[Secret | None, kinds.Token()] = None
     insecure: Annotated[bool, kinds.Truth()] = False
     allowed_hosts: Annotated[tuple[str, ...], kinds.Hosts()] = ()

@@ -13,6 +13,7 @@ from typing import TypeVar
 from rota.engines import places
 from rota.engines.base import Engine
 from rota.engines.care import Copied, Verdict
+from rota.engines.steps import Schema, Told
 from rota.model.errors import StoreError
 
 T = TypeVar("T")
@@ -21,8 +22,8 @@ Progress = Callable[[int, int], None]
 """Told how much is done, and of how much."""
 
 
-async def open_engine(url: str) -> Engine:
-    """Open (and create or migrate) a store.
+async def open_engine(url: str, *, migrate: bool = True) -> Engine:
+    """Open (and create or migrate) a store. Without ``migrate`` one whose schema is older raises StoreError.
 
     ``sqlite:///relative.db``, ``sqlite:////absolute.db``; ``?vfs=NAME`` chooses a registered SQLite VFS.
     ``postgresql://USER:PASSWORD@HOST:PORT/DATABASE``, several hosts with commas between them, and options
@@ -33,11 +34,11 @@ async def open_engine(url: str) -> Engine:
         _need_driver(url)
         from rota.engines.postgres.engine import open_postgres
 
-        return await open_postgres(url)
+        return await open_postgres(url, run=migrate)
     path, vfs = places.sqlite(url)
     from rota.engines.sqlite.engine import SqliteEngine
 
-    return SqliteEngine(path, vfs=vfs)
+    return SqliteEngine(path, vfs=vfs, migrate=migrate)
 
 
 def backup(
@@ -92,6 +93,38 @@ def reach(url: str) -> str | None:
     from rota.engines.postgres import verify as postgres
 
     return _wait(postgres.reach(url))
+
+
+def schema(url: str) -> Schema:
+    """The steps of a store's schema, changing nothing; a server may be at work on it. Raises StoreError when
+    it cannot be read.
+    """
+    if places.is_postgres(url):
+        places.postgres(url)
+        _need_driver(url)
+        from rota.engines.postgres import migrate as postgres
+
+        return _wait(postgres.look(url))
+    path, vfs = places.sqlite(url)
+    from rota.engines.sqlite import migrate as sqlite
+
+    return sqlite.look(path, vfs)
+
+
+def bring(url: str, told: Told) -> Schema:
+    """Create a store or bring it up to date, wholly or not at all; its steps after that. ``told`` before each
+    step that is run. Raises StoreError.
+    """
+    if places.is_postgres(url):
+        places.postgres(url)
+        _need_driver(url)
+        from rota.engines.postgres import migrate as postgres
+
+        return _wait(postgres.bring(url, told))
+    path, vfs = places.sqlite(url)
+    from rota.engines.sqlite import migrate as sqlite
+
+    return sqlite.bring(path, vfs, told)
 
 
 def _wait(work: Coroutine[None, None, T]) -> T:

@@ -63,15 +63,15 @@ _SWEEP_FILES = Verb(files.sweep, again=True)
 _SAVE = Verb(acts.save, _always, again=True)
 
 
-async def open_postgres(url: str) -> PostgresEngine:
-    """Connect, and create or migrate the schema. Raises BadInput for a URL with faults, StoreError when the
-    store cannot be used.
+async def open_postgres(url: str, *, run: bool = True) -> PostgresEngine:
+    """Connect, and create or migrate the schema (without ``run`` it has to be there). Raises BadInput for a
+    URL with faults, StoreError when the store cannot be used.
     """
     gate = Gate(postgres(url), url)
     try:
         connection = await first(gate)
         try:
-            await migrate(gate, connection)
+            await migrate(gate, connection, run=run)
         except BaseException:
             connection.terminate()
             raise

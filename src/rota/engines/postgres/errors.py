@@ -75,12 +75,12 @@ def refused(error: BaseException) -> BaseException:
         return error
     if isinstance(error, _FULL):
         return StoreError(
-            f"The database has no room; nothing was stored: {_said(error)}.", code="storage_full", status=507
+            f"The database has no room; nothing was stored: {said(error)}.", code="storage_full", status=507
         )
     if lost(error):
-        return StoreError(f"The database does not answer: {_said(error)}.")
+        return StoreError(f"The database does not answer: {said(error)}.")
     if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return StoreError(f"The store refused: {_said(error)}.")
+        return StoreError(f"The store refused: {said(error)}.")
     return error
 
 
@@ -89,29 +89,30 @@ def cannot_open(url: str, error: BaseException) -> StoreError:
     where = shown(url)
     match error:
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
-            why = f"it refuses the user or the password: {_said(error)}"
+            why = f"it refuses the user or the password: {said(error)}"
         case asyncpg.InvalidCatalogNameError():
-            why = f"there is no such database; create it first: {_said(error)}"
+            why = f"there is no such database; create it first: {said(error)}"
         case asyncpg.InsufficientPrivilegeError():
             why = (
-                f"the user lacks rights: {_said(error)}. Let the user create a schema in the database "
+                f"the user lacks rights: {said(error)}. Let the user create a schema in the database "
                 "(GRANT CREATE ON DATABASE ... TO ...)"
             )
         case asyncpg.TooManyConnectionsError():
-            why = f"it has no connection left: {_said(error)}"
+            why = f"it has no connection left: {said(error)}"
         case asyncpg.TargetServerAttributeNotMatched():
             why = "none of its hosts takes writes"
         case socket.gaierror():
-            why = f"there is no such host: {_said(error)}"
+            why = f"there is no such host: {said(error)}"
         case ConnectionRefusedError():
             why = "nobody listens there"
         case TimeoutError():
             why = "it does not answer in time"
         case _:
-            why = _said(error)
+            why = said(error)
     return StoreError(f"The store {where} cannot be opened: {why}.")
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """The words of an error, in one line."""
     text = str(getattr(error, "message", None) or error) or type(error).__name__
     return " ".join(text.split()).rstrip(".")[:500]

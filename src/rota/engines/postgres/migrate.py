@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
 
-from rota.engines.places import shown
+from rota.engines.places import postgres, shown
+from rota.engines.postgres.errors import DRIVER, cannot_open, said
 from rota.engines.postgres.link import Gate
 from rota.engines.postgres.statements import migrations
+from rota.engines.steps import Done, Schema, Told, behind, failed, listed, pending, silent
 from rota.model.errors import StoreError
 
 LOCK = zlib.crc32(b"rota") - 2**31
@@ -31,6 +36,13 @@ _TABLES = (
     "WHERE n.nspname = 'rota'"
 )
 _HAS = _TABLES + " AND c.relname = 'migrations'"
+BUSY = 60.0
+"""Seconds for which a step is tried again and again while others use what it changes."""
+_LOCKED, _PAUSE, _LONG = "2s", 0.5, 86400.0
+_WHICH = (
+    "SELECT number, name, checksum, (extract(epoch FROM at) * 1000000)::bigint AS at "
+    "FROM rota.migrations ORDER BY number"
+)
 _DONE = "INSERT INTO rota.migrations (number, name, checksum) VALUES ($1, $2, $3)"
 
 
@@ -80,59 +92,100 @@ async def examine(gate: Gate, connection: Any) -> None:
         gate.pooled = row["pid"] != connection.get_server_pid()
 
 
-async def migrate(gate: Gate, connection: Any) -> None:
-    """Bring the schema up to date; one server does it, the others wait. Raises StoreError."""
-    if await state(gate, connection):
-        return
+async def migrate(gate: Gate, connection: Any, *, run: bool = True, told: Told = silent) -> None:
+    """Bring the schema up to date: all that is left, or nothing of it. One server does it, the others wait.
+
+    ``run``: otherwise it has to be up to date already. Raises StoreError.
+    """
+    where, steps = f"The store {shown(gate.url)}", migrations()
+    left = pending(where, steps, await done(gate, connection))
+    if left and not run:
+        raise behind(where, steps, left)
+    began = time.monotonic()
+    while left:
+        try:
+            await _run(gate, connection, told)
+            return
+        except asyncpg.LockNotAvailableError:
+            # While we wait for a lock, everybody else waits behind us; so we do not wait for long.
+            if time.monotonic() - began > BUSY:
+                raise StoreError(
+                    f"{where} is in use by a transaction that does not end; nothing was changed. Look for "
+                    "it in pg_stat_activity, and try again."
+                ) from None
+            await asyncio.sleep(_PAUSE)
+
+
+async def _run(gate: Gate, connection: Any, told: Told) -> None:
+    where = f"The store {shown(gate.url)}"
     async with connection.transaction():
         # However long the others take, and however much there is to change.
         await connection.execute("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0")
-        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK}, -2)")
-        if await state(gate, connection, alone=True):
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK}, -2)", timeout=_LONG)
+        left = pending(where, migrations(), await done(gate, connection, alone=True))
+        if not left:
             return
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCKED}'")
         await connection.execute("CREATE SCHEMA IF NOT EXISTS rota")
         if not await connection.fetchval(_HAS):
             await connection.execute(_TABLE)
-        newest = await connection.fetchval("SELECT coalesce(max(number), 0) FROM rota.migrations")
-        for step in migrations():
-            if step.number > newest:
-                await connection.execute(step.text)
-                await connection.execute(_DONE, step.number, step.name, step.checksum)
+        for number, step in enumerate(left, 1):
+            told(step, number, len(left))
+            try:
+                await connection.execute(step.text, timeout=_LONG)
+            except (asyncpg.LockNotAvailableError, asyncpg.InsufficientPrivilegeError):
+                raise
+            except asyncpg.PostgresError as error:
+                raise failed(where, step, said(error)) from error
+            await connection.execute(_DONE, step.number, step.name, step.checksum)
 
 
-async def state(gate: Gate, connection: Any, *, alone: bool = False) -> bool:
-    """Whether nothing is left to do. Raises StoreError when the schema is none of ours. ``alone``: nobody
-    else of us is at it meanwhile.
+async def done(gate: Gate, connection: Any, *, alone: bool = False) -> dict[int, Done]:
+    """The steps that were run. Raises StoreError when the schema is none of ours. ``alone``: nobody else of
+    us is at it meanwhile.
     """
-    where = shown(gate.url)
+    foreign = StoreError(
+        f"The schema 'rota' in {shown(gate.url)} belongs to another program; nothing was changed."
+    )
     async with connection.transaction():
-        ours = await connection.fetchval(_HAS)
-        if not ours:
-            taken = alone and await connection.fetchval(_TABLES)
-            if taken:
-                raise StoreError(
-                    f"The schema 'rota' in {where} belongs to another program; nothing was changed."
-                )
-            return False
+        if not await connection.fetchval(_HAS):
+            if alone and await connection.fetchval(_TABLES):
+                raise foreign
+            return {}
         try:
-            rows = await connection.fetch("SELECT number, checksum FROM rota.migrations ORDER BY number")
+            rows = await connection.fetch(_WHICH)
         except asyncpg.UndefinedColumnError:
-            raise StoreError(
-                f"The schema 'rota' in {where} belongs to another program; nothing was changed."
-            ) from None
-    done = {row["number"]: row["checksum"] for row in rows}
-    steps = {step.number: step for step in migrations()}
-    newest = max(steps)
-    # One step ahead is what a server of the release before this one meets while its successors start.
-    if done and max(done) > newest + 1:
-        raise StoreError(
-            f"The store {where} was written by a newer Rota (schema {max(done)}, this one knows {newest}); "
-            "nothing was changed."
-        )
-    for number, step in steps.items():
-        if number in done and done[number] != step.checksum:
-            raise StoreError(
-                f"The schema of the store {where} is not the one of this Rota: {step.name} differs from what "
-                "was run; nothing was changed."
-            )
-    return set(steps) <= set(done)
+            raise foreign from None
+    return {row["number"]: Done(row["name"], row["checksum"], row["at"]) for row in rows}
+
+
+async def look(url: str) -> Schema:
+    """The steps of a store, and whether they were run. Raises StoreError when it cannot be reached."""
+    return await _at(url, _listed)
+
+
+async def bring(url: str, told: Told) -> Schema:
+    """Run what is left; the steps after that. Raises StoreError."""
+
+    async def both(gate: Gate, connection: Any) -> Schema:
+        await migrate(gate, connection, told=told)
+        return await _listed(gate, connection)
+
+    return await _at(url, both)
+
+
+async def _at(url: str, work: Callable[[Gate, Any], Awaitable[Schema]]) -> Schema:
+    gate = Gate(postgres(url), url)
+    try:
+        connection = await first(gate)
+        try:
+            return await work(gate, connection)
+        finally:
+            connection.terminate()
+    except DRIVER as error:
+        raise cannot_open(url, error) from error
+
+
+async def _listed(gate: Gate, connection: Any) -> Schema:
+    where = shown(gate.url)
+    return listed(where, f"The store {where}", migrations(), await done(gate, connection))

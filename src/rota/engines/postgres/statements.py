@@ -4,21 +4,12 @@ lines.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from importlib import resources
-from typing import NamedTuple
+
+from rota.engines.steps import Migration, read
 
 _NAME = re.compile(r"^-- (\w+)$", re.MULTILINE)
-
-
-class Migration(NamedTuple):
-    """A numbered change of the schema; ``checksum`` tells whether the text is the one that was run."""
-
-    number: int
-    name: str
-    text: str
-    checksum: str
 
 
 def load(verb: str) -> dict[str, str]:
@@ -30,10 +21,4 @@ def load(verb: str) -> dict[str, str]:
 
 def migrations() -> list[Migration]:
     """Changes of the schema, in order."""
-    folder = resources.files("rota.engines.postgres") / "migrations"
-    found = []
-    for file in sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name):
-        text = file.read_text(encoding="utf-8")
-        checksum = hashlib.sha256(text.encode()).hexdigest()
-        found.append(Migration(int(file.name.split("_", 1)[0]), file.name, text, checksum))
-    return found
+    return read("rota.engines.postgres")

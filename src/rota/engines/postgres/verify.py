@@ -10,7 +10,8 @@ from rota.engines.places import postgres, shown
 from rota.engines.postgres import statements
 from rota.engines.postgres.errors import DRIVER, cannot_open
 from rota.engines.postgres.link import Gate
-from rota.engines.postgres.migrate import examine, first, state
+from rota.engines.postgres.migrate import done, examine, first
+from rota.engines.steps import AHEAD, pending
 from rota.model.errors import StoreError
 
 _SQL = statements.load("verify")
@@ -61,12 +62,16 @@ async def reach(url: str) -> str:
         try:
             async with connection.transaction():
                 name = await connection.fetchval("SELECT current_setting('server_version')")
-            there = await state(gate, connection)
+            left = pending(f"The store {shown(url)}", statements.migrations(), await done(gate, connection))
         finally:
             connection.terminate()
     except DRIVER as error:
         raise cannot_open(url, error) from error
-    schema = "the schema is up to date" if there else "the next start makes or updates the schema"
+    schema = (
+        "the next start makes or updates the schema"
+        if left
+        else "the schema is up to date"
+    )
     pooled = ", behind a pooler" if gate.pooled else ""
     return f"PostgreSQL {name.split()[0]}{pooled}; {schema}"
 
@@ -112,7 +117,7 @@ async def _look(url: str, connection: Any) -> Verdict:
         )
         jobs: dict[str, int] = {}
         findings: list[Finding] = []
-        if schema == known:
+        if schema is not None and known <= schema <= known + AHEAD:
             jobs = dict(await connection.fetch(_SQL["state_counts"]))
             for code, sentence in FAULTS.items():
                 rows = await connection.fetch(_SQL[code])

@@ -36,9 +36,9 @@ from rota.model.job import (
 class SqliteEngine:
     """One file, one server process."""
 
-    def __init__(self, path: str, vfs: str | None = None) -> None:
+    def __init__(self, path: str, vfs: str | None = None, *, migrate: bool = True) -> None:
         """Open, create or migrate ``path``. Raises StoreError when it cannot be used."""
-        self._store = store = Store(path, vfs)
+        self._store = store = Store(path, vfs, run=migrate)
         # Whoever wrote these had the file open, and nobody has but us.
         files.drop_loose(store.db)
         self._counts = counts = Counters(read.counts(store.db))

@@ -11,6 +11,8 @@ from typing import Any
 
 import apsw
 
+from rota.engines.steps import Migration, read
+
 _NAME = re.compile(r"^-- (\w+)$", re.MULTILINE)
 
 
@@ -21,11 +23,9 @@ def load(verb: str) -> dict[str, str]:
     return {name: body.strip().rstrip(";") for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
-def migrations() -> list[tuple[int, str]]:
-    """Numbered schema changes, in order."""
-    folder = resources.files("rota.engines.sqlite") / "migrations"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
-    return [(int(f.name.split("_", 1)[0]), f.read_text(encoding="utf-8")) for f in files]
+def migrations() -> list[Migration]:
+    """Changes of the schema, in order."""
+    return read("rota.engines.sqlite")
 
 
 Row = tuple[Any, ...]

@@ -18,12 +18,11 @@ from typing import Any, TypeVar
 
 import apsw
 
-from rota.engines.sqlite import statements
+from rota.engines.sqlite.steps import APPLICATION_ID, migrate
 from rota.model.errors import StoreError
 
 T = TypeVar("T")
 
-APPLICATION_ID = 0x526F7461  # "Rota"
 _PRAGMAS = (
     "PRAGMA journal_mode = wal",
     "PRAGMA synchronous = full",
@@ -38,12 +37,12 @@ Op = tuple["asyncio.Future[Any]", Callable[[], Any]]
 class Store:
     """Connections to one SQLite file, and the queue of operations for the next commit."""
 
-    def __init__(self, path: str, vfs: str | None = None) -> None:
+    def __init__(self, path: str, vfs: str | None = None, *, run: bool = True) -> None:
         self.path = path
         self._lock = lock(path)
         try:
             self.db = open_connection(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
-            _migrate(self.db, path)
+            migrate(self.db, path, run=run)
             # Two, so that what takes its time keeps nobody from reading a job.
             self._readers = {
                 slow: open_connection(path, vfs, apsw.SQLITE_OPEN_READONLY) for slow in (False, True)
@@ -213,18 +212,3 @@ def open_connection(path: str, vfs: str | None, flags: int) -> apsw.Connection:
         raise StoreError(f"{path} is not a SQLite file; nothing was changed.") from None
     except apsw.Error as error:
         raise StoreError(f"The store {path} cannot be opened: {error}.") from error
-
-
-def _migrate(db: apsw.Connection, path: str) -> None:
-    version, steps = db.pragma("user_version"), statements.migrations()
-    if version > steps[-1][0]:
-        raise StoreError(
-            f"{path} was written by a newer Rota (schema {version}, this one knows {steps[-1][0]}); "
-            "nothing was changed."
-        )
-    for number, text in steps:
-        if number > version:
-            with db:
-                db.execute(text)
-                db.pragma("application_id", APPLICATION_ID)
-                db.pragma("user_version", number)

@@ -13,7 +13,9 @@ import apsw
 from rota.engines.care import Finding, Verdict
 from rota.engines.sqlite import statements
 from rota.engines.sqlite.statements import run
-from rota.engines.sqlite.store import APPLICATION_ID, lock, open_connection
+from rota.engines.sqlite.steps import APPLICATION_ID
+from rota.engines.sqlite.store import lock, open_connection
+from rota.engines.steps import AHEAD
 from rota.model.errors import StoreError
 
 _VERIFY = statements.load("verify")
@@ -117,7 +119,7 @@ def open_reading(path: str, vfs: str | None) -> apsw.Connection:
 
 
 def _look(path: str, vfs: str | None) -> Verdict:
-    known = statements.migrations()[-1][0]
+    known = statements.migrations()[-1].number
     jobs: dict[str, int] = {}
     findings: list[Finding] = []
     schema = 0
@@ -125,14 +127,14 @@ def _look(path: str, vfs: str | None) -> Verdict:
         with closing(open_reading(path, vfs)) as db:
             db.execute("BEGIN")
             schema = db.pragma("user_version")
-            if schema > known:
+            if schema > known + AHEAD:
                 raise StoreError(
                     f"{path} was written by a newer Rota (schema {schema}, this one knows {known})."
                 )
             damage = [str(row[0]) for row in run(db, "PRAGMA integrity_check(100)") if row[0] != "ok"]
             if damage:
                 findings.append(_damaged(damage))
-            elif schema == known:
+            elif schema >= known:
                 jobs = dict(run(db, _VERIFY["state_counts"]))
                 findings += _faults(db)
     except Damaged as error:
