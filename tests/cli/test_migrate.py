@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ from tests.server import DEADLINE, Server, environment, running, running_server
 
 KNOWN = [step.name for step in statements.migrations()]
 LAST = statements.migrations()[-1].number
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -165,7 +167,7 @@ def assert_works(server: Server) -> None:
             assert answer.status_code < 300, (path, answer.text)
             return answer.json()
 
-        queue = f"q{server.pid}"
+        queue = f"q{next(_NUMBERS)}"
         job = {"type": "t", "queue": queue, "tags": ["x"], "max_attempts": 2}
         ids = [one["id"] for one in post("/v1/jobs", {"jobs": [job] * 3})["jobs"]]
         later = post("/v1/jobs", {**job, "delay": 3600, "unique_key": queue})["id"]
@@ -181,7 +183,7 @@ def assert_works(server: Server) -> None:
                 "error": {"type": "E", "message": "x"},
             },
         ]
-        post("/v1/finish", {"worker": f"w{server.pid}", "finish": ends})
+        post("/v1/finish", {"worker": f"w{server.pid}", "outcomes": ends})
         post(f"/v1/jobs/{ids[2]}/cancel")
         post(f"/v1/jobs/{ids[0]}/retry")
         post(f"/v1/jobs/{later}/run-now")
