@@ -67,11 +67,7 @@ async def reach(url: str) -> str:
             connection.terminate()
     except DRIVER as error:
         raise cannot_open(url, error) from error
-    schema = (
-        "the next start makes or updates the schema"
-        if left
-        else "the schema is up to date"
-    )
+    schema = "the next start makes or updates the schema" if left else "the schema is up to date"
     pooled = ", behind a pooler" if gate.pooled else ""
     return f"PostgreSQL {name.split()[0]}{pooled}; {schema}"
 
