@@ -314,22 +314,30 @@ async def test_a_host_that_does_not_answer_is_not_waited_for(database: str) -> N
     silent.close()
 
 
-async def test_every_connection_has_its_timeouts(database: str) -> None:
+async def test_every_connection_has_its_timeouts(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = await open_engine(database)
     assert isinstance(engine, PostgresEngine)
     await put(engine, job())
     await engine.count()
+    connect, ears = engine._gate.connect, []
+
+    async def noted(dsn: str | None = None, *, bare: bool = False) -> Any:
+        ears.append(await connect(dsn, bare=bare))
+        return ears[-1]
+
+    monkeypatch.setattr(engine._gate, "connect", noted)
     changes = engine.changes()
     await anext(changes)
-    await until(lambda: bool(list(engine._gate.listeners)))
+    monkeypatch.undo()
+    assert ears
     for task in engine._tasks:
         task.cancel()
     await asyncio.wait(engine._tasks)
     asked = "SELECT " + ", ".join(f"current_setting('{name}')" for name in link.TIMEOUTS)
-    told = [tuple(await ear.fetchrow(asked)) for ear in engine._gate.listeners]
-    for way in (engine._writer._link, engine._care._link, *engine._readers._all):
+    told = [tuple(await ear.fetchrow(asked)) for ear in ears]
+    for way in (engine._writer._link, engine._care._link, engine._voice._link, *engine._readers._all):
         told += [tuple(row) for row in await (await way.session()).only(asked)]
-    assert told == [("30s", "10s", "5s")] * (3 + READERS)
+    assert told == [("30s", "10s", "5s")] * (len(ears) + 3 + READERS)
     await changes.aclose()  # type: ignore[attr-defined]
     await engine.close()
 

@@ -8,7 +8,6 @@ does when a connection breaks. What takes its time is left alone.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -23,8 +22,6 @@ PROBE = 2.0
 """Seconds for the new connection to be made and to answer."""
 SHARED = 10.0
 """Seconds of silence behind a pooler, where nobody can say what the server does for whom."""
-LISTENERS = 5.0
-"""Seconds between two looks at connections that only listen."""
 _PAUSE = 0.25
 _BUSY = """
 SELECT pid FROM pg_stat_activity
@@ -33,7 +30,7 @@ WHERE pid = ANY ($1::integer[]) AND state = 'active' AND wait_event_type IS DIST
 
 
 class Guard:
-    """Looks after all connections of an engine."""
+    """Looks after all connections on which an engine waits for answers."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -41,7 +38,6 @@ class Guard:
     async def run(self) -> None:
         """Until cancelled."""
         suspects: dict[Wire, float] = {}
-        heard = time.monotonic()
         while True:
             await asyncio.sleep(_PAUSE)
             now = time.monotonic()
@@ -62,9 +58,6 @@ class Guard:
                         )
                         wire.cut()
                 suspects = {wire: silent[wire] for wire in idle or ()}
-            if now - heard > LISTENERS:
-                heard = now
-                await self._hear()
 
     async def _idle(self, wires: Sequence[Wire]) -> list[Wire] | None:
         """Those for which the server does nothing; None when nobody answers."""
@@ -84,15 +77,3 @@ class Guard:
             return [wire for wire in wires if wire.since is not None and now - wire.since > SHARED]
         busy = {row[0] for row in rows}
         return [wire for wire in wires if wire.pid not in busy]
-
-    async def _hear(self) -> None:
-        """One that listens waits for nothing, so it has to be asked."""
-        for connection in list(self._gate.listeners):
-            if connection.is_closed():
-                self._gate.listeners.discard(connection)
-                continue
-            try:
-                await connection.fetchval("SELECT 1", timeout=PROBE)
-            except Exception:
-                with contextlib.suppress(Exception):
-                    connection.terminate()

@@ -66,8 +66,6 @@ class Gate:
         self.settings = dict(SETTINGS)
         self.wires: weakref.WeakSet[Wire] = weakref.WeakSet()
         """Connections on which somebody may wait for an answer."""
-        self.listeners: weakref.WeakSet[Any] = weakref.WeakSet()
-        """Connections on which nobody asks for anything."""
         self.epoch = 0
         """Grows when the server that we are connected to turns out to take no writes any more."""
         self._down_since: float | None = None
@@ -81,9 +79,9 @@ class Gate:
             (_BEGIN, *(f"SET LOCAL {name} = '{value}'" for name, value in self.settings.items()))
         )
 
-    async def connect(self, dsn: str | None = None, *, bare: bool = False) -> Any:
+    async def connect(self, dsn: str | None = None, *, bare: bool = False, answer: float | None = None) -> Any:
         """A new connection; raises what the driver raises. ``bare``: as a pooler needs it. ``dsn``: to
-        listen, on a server that may be another one.
+        listen, on a server that may be another one. ``answer``: seconds for each.
         """
         pooled = self.pooled or bare
         settings: dict[str, str] = {}
@@ -91,18 +89,15 @@ class Gate:
             settings = {**self.settings, **_ALIVE, "default_transaction_isolation": "read committed"}
         elif dsn is not None:
             settings = {**{name: self.settings[name] for name in TIMEOUTS}, **_ALIVE}
-        connection = await reach(
+        return await reach(
             dsn or self.place.dsn,
             timeout=CONNECT if self._down_since is None else CONNECT_AGAIN,
-            command_timeout=ANSWER,
+            command_timeout=ANSWER if answer is None else answer,
             statement_cache_size=0 if pooled else 500,
             max_cached_statement_lifetime=0,
             target_session_attrs="read-write",
             server_settings={"application_name": self.place.name, **settings},
         )
-        if dsn is not None:
-            self.listeners.add(connection)
-        return connection
 
     async def patiently(self) -> Any:
         """A new connection, waited for a little while where the database has just gone. Raises StoreError."""

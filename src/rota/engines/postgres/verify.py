@@ -38,13 +38,21 @@ FAULTS: Mapping[str, str] = {
 """What is looked for, in the order in which it is told: the names of the statements."""
 
 
+_LONG = 3600.0
+_PATIENT = (
+    "SET LOCAL statement_timeout = '1h'; SET LOCAL lock_timeout = '10s'; "
+    "SET LOCAL idle_in_transaction_session_timeout = '60s'"
+)
+"""It looks at every job there is, which takes longer than anything that servers do."""
+
+
 async def verify(url: str, *, repair: bool = False) -> Verdict:
     """Check everything at one moment; servers may be at work meanwhile. ``repair`` sets the counters right,
     while servers wait. Raises StoreError when there is no store, or none that can be read.
     """
     gate = Gate(postgres(url), url)
     try:
-        connection = await gate.connect(bare=True)
+        connection = await gate.connect(bare=True, answer=_LONG)
         try:
             await examine(gate, connection)
             return await _verify(url, connection, repair)
@@ -79,6 +87,7 @@ async def _verify(url: str, connection: Any, repair: bool) -> Verdict:
     if not repair or REPAIRABLE not in {finding.code for finding in verdict.findings}:
         return verdict
     async with connection.transaction():
+        await connection.execute(_PATIENT)
         # Whoever writes counters has to wait until this is over.
         await connection.execute(
             "LOCK TABLE rota.changes, rota.counts, rota.jobs IN SHARE ROW EXCLUSIVE MODE"
@@ -102,6 +111,7 @@ async def _verify(url: str, connection: Any, repair: bool) -> Verdict:
 async def _look(url: str, connection: Any) -> Verdict:
     known = statements.migrations()[-1].number
     async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await connection.execute(_PATIENT)
         schema = await connection.fetchval("SELECT max(number) FROM rota.migrations")
         size = await connection.fetchval(
             "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class AS c "
