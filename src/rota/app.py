@@ -15,12 +15,15 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from rota import builtin, doors, supervise
+from rota import __version__, builtin, doors, supervise
 from rota.config import Settings
 from rota.core import bound, joblog, upkeep
+from rota.core.peers import Peers
 from rota.core.reports import Rules
 from rota.core.service import Service
+from rota.core.store_clock import StoreClock
 from rota.engines import places
+from rota.engines.base import Engine
 from rota.engines.open import open_engine
 from rota.model.clock import seconds
 from rota.model.errors import BadConfig
@@ -48,12 +51,22 @@ async def serve(settings: Settings) -> int:
     except BaseException:
         doors.close(listeners)
         raise
-    service = Service(engine, rules=_rules(settings), limits=_limits(settings))
+    try:
+        clock = await _clock(engine)
+    except BaseException:
+        doors.close(listeners)
+        await engine.close()
+        raise
+    service = Service(engine, clock=clock, rules=_rules(settings), limits=_limits(settings))
     settings = msgspec.structs.replace(settings, connections=doors.make_room(settings.connections))
     url, *others = [doors.url_of(listener) for listener in listeners]
     try:
         await service.load()
-        await upkeep.rescue_inside(service)
+        peers = Peers(service, url, __version__) if engine.shared else None
+        if peers is None:
+            await upkeep.rescue_inside(service)
+        else:
+            await peers.load()
         fronts = list(doors.fronts(service, settings))
         servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings, fronts)]
         for server in servers[1:]:
@@ -63,6 +76,8 @@ async def serve(settings: Settings) -> int:
         gc.freeze()
         async with asyncio.TaskGroup() as group:
             timers = [group.create_task(upkeep.run(service))]
+            if peers is not None:
+                timers.append(group.create_task(peers.run()))
             timers += [group.create_task(one.run()) for one in fronts if one.run is not None]
             if settings.dev:
                 group.create_task(joblog.run(service))
@@ -99,6 +114,8 @@ async def serve(settings: Settings) -> int:
             for timer in timers:
                 timer.cancel()
         await service.series.stop()
+        if peers is not None:
+            await peers.leave()
     except ExceptionGroup as errors:
         if (unusable := errors.subgroup(supervise.Unusable)) is not None:
             raise BadConfig([f"work: {unusable.exceptions[0]} cannot be run; see above."]) from None
@@ -116,6 +133,15 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _clock(engine: Engine) -> StoreClock | None:
+    """That of the store, where servers share it."""
+    if not engine.shared:
+        return None
+    clock = StoreClock(engine.time)
+    await clock.measure()
+    return clock
 
 
 def _web(web: ASGIApp, settings: Settings) -> uvicorn.Config:

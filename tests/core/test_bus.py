@@ -9,7 +9,7 @@ import pytest
 
 from rota.core.bus import Bus
 from rota.core.service import Service
-from rota.model.job import ENDED, Applied, Claimed, State
+from rota.model.job import ENDED, Applied, State
 from tests.core.kit import attach, put, put_many
 
 
@@ -66,8 +66,14 @@ class Ear:
     def __init__(self) -> None:
         self.told: list[tuple[str, State | None]] = []
 
-    def started(self, jobs: Sequence[Claimed]) -> None:
-        self.told += [(job.id, State.RUNNING) for job in jobs]
+    def stored(self, ids: Sequence[str]) -> None:
+        raise AssertionError("there is no other server")
+
+    def missed(self) -> None:
+        raise AssertionError("there is no other server")
+
+    def started(self, ids: Sequence[str]) -> None:
+        self.told += [(id, State.RUNNING) for id in ids]
 
     def moved(self, jobs: Sequence[Applied]) -> None:
         self.told += [(job.id, job.state) for job in jobs]

@@ -77,4 +77,4 @@ async def test_drain_and_close(service: Service, clock: ManualClock) -> None:
 async def test_it_shows_on_the_roster_as_inside(service: Service) -> None:
     await opened(service)
     [worker] = service.workers.roster.values()
-    assert (worker.id, worker.transport, worker.name) == ("inside-abc", "inside", "built-in")
+    assert (worker.id, worker.transport, worker.name) == (f"inside-{service.id}-abc", "inside", "built-in")

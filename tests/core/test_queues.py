@@ -9,7 +9,8 @@ from functools import partial
 import pytest
 
 from rota.core import bulk
-from rota.core.service import QueueInfo, Service
+from rota.core.queues import QueueInfo
+from rota.core.service import Service
 from rota.engines.open import open_engine
 from rota.model.clock import SECOND, ManualClock
 from rota.model.errors import BadInput

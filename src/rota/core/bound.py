@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from rota.core.reports import running_of
 from rota.core.service import Service
-from rota.core.worker import INSIDE, Worker
+from rota.core.worker import FRONT, Worker
 from rota.model import policy
 from rota.model.errors import StoreError
 from rota.model.job import Beat
@@ -19,10 +19,6 @@ from rota.model.protocol import Ending, Hello, Lease, Work
 
 log = logging.getLogger("rota.bound")
 
-FRONT = INSIDE + "front-"
-"""Ids of these workers begin with this. That they are lost costs a job no attempt: another one is there to
-take it. It counts as a loss all the same.
-"""
 _PAUSE = 0.05
 
 
@@ -84,7 +80,7 @@ async def join(
     """A worker of an older interface that takes every type of a queue. ``give`` gets one job at a time;
     ``drain``: it is to leave once it is idle.
     """
-    id = f"{FRONT}{front}-{uuid.uuid4().hex}"
+    id = f"{FRONT}{service.id}-{front}-{uuid.uuid4().hex}"
     hello = Hello(id, (queue,), 1, None, name)
     worker = await service.workers.attach(hello, "front", give, lambda stops: None, drain)
     return Bound(service, worker)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from rota.core.events import Stream
-from rota.model.job import ENDED, Applied, Claimed
+from rota.model.job import ENDED, Applied, Claimed, NewJob
 
 
 class Follower(Protocol):
-    """Somebody in this process who has to know each move of the jobs of a type, at once and without a gap.
-    Must neither wait nor raise.
+    """Somebody in this process who has to know each move of the jobs of a type, at once and without a gap
+    that it is not told of. Must neither wait nor raise.
     """
 
-    def started(self, jobs: Sequence[Claimed]) -> None:
+    def stored(self, ids: Sequence[str]) -> None:
+        """They were stored by another server. Those of this one whoever follows has stored itself."""
+        ...
+
+    def started(self, ids: Sequence[str]) -> None:
         """They were handed to a worker."""
         ...
 
@@ -23,39 +27,78 @@ class Follower(Protocol):
         """They wait again, ended, were deleted (which counts as cancelled), or shall stop (``running``)."""
         ...
 
+    def missed(self) -> None:
+        """There were moves at another server of which nothing will be told."""
+        ...
+
+
+class Beyond(Protocol):
+    """Who tells other servers, see :class:`rota.core.relay.Relay`."""
+
+    def stored(self, jobs: Sequence[NewJob]) -> None: ...
+    def started(self, jobs: Sequence[Claimed]) -> None: ...
+    def moved(self, jobs: Sequence[Applied]) -> None: ...
+
 
 class Bus:
     """Waiters by job, followers by type, and the stream of events. Telling nobody costs nothing."""
 
     def __init__(self) -> None:
         self.events = Stream()
+        self.followers: dict[str, list[Follower]] = {}
+        """By the type that they follow."""
+        self.relay: Beyond | None = None
+        self.waited: asyncio.Event | None = None
+        """Set when somebody begins to wait, for whom that concerns."""
         self._waiters: dict[str, set[asyncio.Future[None]]] = {}
-        self._followers: dict[str, list[Follower]] = {}
+
+    @property
+    def waited_for(self) -> list[str]:
+        """Jobs that somebody waits for."""
+        return list(self._waiters)
 
     def follow(self, type: str, follower: Follower) -> None:
         """From now on, for as long as there is the bus."""
-        self._followers.setdefault(type, []).append(follower)
+        self.followers.setdefault(type, []).append(follower)
+
+    def stored(self, jobs: Sequence[NewJob]) -> None:
+        """Tell other servers."""
+        if self.relay is not None:
+            self.relay.stored(jobs)
 
     def started(self, jobs: Sequence[Claimed]) -> None:
         """Tell followers."""
-        for type, followers in self._followers.items():
-            if ours := [job for job in jobs if job.type == type]:
+        if self.relay is not None:
+            self.relay.started(jobs)
+        for type, followers in self.followers.items():
+            if ours := [job.id for job in jobs if job.type == type]:
                 for one in followers:
                     one.started(ours)
 
     def tell(self, news: Sequence[Applied]) -> None:
         """Tell followers, and wake everybody who waits for the end of one of these jobs."""
-        for type, followers in self._followers.items():
+        if self.relay is not None:
+            self.relay.moved(news)
+        for type, followers in self.followers.items():
             if ours := [one for one in news if one.type == type and one.state is not None]:
                 for follower in followers:
                     follower.moved(ours)
-        if not self._waiters:
-            return
-        for one in news:
-            if one.state in ENDED:
-                for future in self._waiters.get(one.id, ()):
-                    if not future.done():
-                        future.set_result(None)
+        if self._waiters:
+            self.wake(one.id for one in news if one.state in ENDED)
+
+    def wake(self, ids: Iterable[str]) -> None:
+        """Wake everybody who waits for one of these jobs."""
+        for id in ids:
+            for future in self._waiters.get(id, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    def missed(self) -> None:
+        """What happened elsewhere was not heard: followers look again, listeners begin anew."""
+        for followers in self.followers.values():
+            for follower in followers:
+                follower.missed()
+        self.events.cut()
 
     def close(self) -> None:
         """Wake everybody: nothing more will be told."""
@@ -70,6 +113,8 @@ class Bus:
 
         Enter it before asking for the job's state, or an end in between is missed.
         """
+        if self.waited is not None:
+            self.waited.set()
         return Waiting(self._waiters, id)
 
 

@@ -75,6 +75,7 @@ class Dispatch:
         self.started = 0
         self.served: Callable[[str], bool] = lambda queue: False
         """Whether a worker that is no stand-in serves a queue."""
+        self.tell_others: Callable[[Iterable[str]], None] = lambda queues: None
         self.on_started: Callable[[str, list[Claimed]], None] = lambda worker, jobs: None
 
     @property
@@ -194,7 +195,9 @@ class Dispatch:
         if homeless:
             now = self._clock.now()
             await self._engine.finish([released(job.id, job.lease, now) for job in homeless], now)
-            self.wake({job.queue for job in homeless})
+            queues = {job.queue for job in homeless}
+            self.wake(queues)
+            self.tell_others(queues)
         # What arrived while the claim was under way may have come too late for it.
         late = [queue for queue, wakes in seen.items() if self._wakes.get(queue, 0) != wakes]
         if late and short:

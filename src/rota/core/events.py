@@ -11,7 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -27,8 +27,8 @@ WARM = 120.0
 
 
 class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Something that happened at ``at`` (microseconds). Events of jobs have ``id``; ``detail`` depends on
-    the kind.
+    """Something that happened at ``at`` (microseconds). Events of jobs have ``id``, and the ``lease`` under
+    which it happened; ``detail`` depends on the kind.
     """
 
     event: str
@@ -38,6 +38,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     type: str | None = None
     queue: str | None = None
     state: str | None = None
+    lease: int = 0
     detail: dict[str, Any] | None = None
 
 
@@ -59,6 +60,7 @@ def started(worker: str, jobs: Sequence[Claimed], now: int) -> list[Event]:
             type=job.type,
             queue=job.queue,
             state="running",
+            lease=job.lease,
             detail={"worker": worker, "attempt": job.attempt},
         )
         for job in jobs
@@ -75,6 +77,7 @@ def told(outcomes: Sequence[Outcome], applied: Sequence[Applied], now: int) -> l
             type=one.type,
             queue=one.queue,
             state=one.state,
+            lease=one.lease,
             detail={"end": outcome.end, "reason": outcome.reason},
         )
         for outcome, one in zip(outcomes, applied, strict=True)
@@ -86,7 +89,16 @@ def moved(event: str, jobs: Iterable[Applied], now: int, reason: str | None = No
     """Something that was done to jobs by somebody else than their worker."""
     detail = None if reason is None else {"reason": reason}
     return [
-        Event(event=event, at=now, id=job.id, type=job.type, queue=job.queue, state=job.state, detail=detail)
+        Event(
+            event=event,
+            at=now,
+            id=job.id,
+            type=job.type,
+            queue=job.queue,
+            state=job.state,
+            lease=job.lease,
+            detail=detail,
+        )
         for job in jobs
     ]
 
@@ -148,10 +160,20 @@ class Listener:
         self._news.set()
 
 
+class Beyond(Protocol):
+    """Who tells other servers, see :class:`rota.core.relay.Relay`. ``active``: whether one listens."""
+
+    active: bool
+
+    def take(self, events: Sequence[Event]) -> None: ...
+    def flush(self) -> None: ...
+
+
 class Stream:
     """The server's events. Nothing is built while nobody listens: ask :attr:`active` first."""
 
     def __init__(self) -> None:
+        self.relay: Beyond | None = None
         self.epoch = secrets.token_hex(4)
         """Tells one run of the server from another in cursors."""
         self.last = 0
@@ -162,7 +184,12 @@ class Stream:
 
     @property
     def active(self) -> bool:
-        """Whether anybody listens, or left a moment ago and may come back."""
+        """Whether anybody listens, here or at another server."""
+        return self.listened or (self.relay is not None and self.relay.active)
+
+    @property
+    def listened(self) -> bool:
+        """Whether anybody listens here, or left a moment ago and may come back."""
         if self._listeners:
             return True
         if self._warm and time.monotonic() < self._warm_until:
@@ -175,6 +202,13 @@ class Stream:
         return False
 
     def publish(self, events: Iterable[Event]) -> None:
+        """This happened here."""
+        if self.relay is not None:
+            self.relay.take(list(events))
+        else:
+            self.put(events)
+
+    def put(self, events: Iterable[Event]) -> None:
         """Number the events and give them to all listeners; those too far behind are dropped."""
         numbered = []
         for event in events:
@@ -190,7 +224,7 @@ class Stream:
         if after is not None:
             seen = self._seen(after)
             first = self._kept[0].n if self._kept else self.last + 1
-            if not self.active or seen is None or not first - 1 <= seen <= self.last:
+            if not self.listened or seen is None or not first - 1 <= seen <= self.last:
                 raise Cut
             missed = [event for event in self._kept if event.n > seen and (wanted is None or wanted(event))]
         listener = Listener(self, wanted, missed)
@@ -203,8 +237,18 @@ class Stream:
         if not self._listeners:
             self._warm_until = time.monotonic() + WARM
 
+    def cut(self) -> None:
+        """Something was missed: listeners begin anew, and no cursor of before may be taken up again."""
+        for listener in list(self._listeners):
+            listener.end(Lagged)
+            self.leave(listener)
+        self._kept.clear()
+        self.last += 1
+
     def close(self) -> None:
         """Send all listeners away."""
+        if self.relay is not None:
+            self.relay.flush()
         for listener in self._listeners:
             listener.end(Closed)
 

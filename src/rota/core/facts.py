@@ -58,8 +58,15 @@ def _known(workers: Sequence[Serving]) -> list[str] | None:
 
 
 def _runs(service: Service, queue: str, types: set[str]) -> Mapping[str, float]:
-    means = {type: service.workers.meter.mean_run(queue, type) for type in types}
+    means = {type: _mean_run(service, queue, type) for type in types}
     return {type: mean for type, mean in means.items() if mean is not None}
+
+
+def _mean_run(service: Service, queue: str, type: str) -> float | None:
+    runs, seconds = service.others.mean_run(queue, type)
+    own = service.workers.meter.run_total(queue, type)
+    runs, seconds = runs + own[0], seconds + own[1]
+    return seconds / runs if runs else None
 
 
 async def _holder(service: Service, job: Job) -> Job | None:

@@ -97,7 +97,7 @@ async def history(series: Series, wish: Wish, now: int) -> History:
     """
     length = wish.length
     since = max(wish.since, now - KEPT)
-    until = min(-(-wish.until // length) * length, series.told - series.told % length)
+    until = min(-(-wish.until // length) * length, series.whole - series.whole % length)
     since = min(since - since % length, until)
     points = (until - since) // length
     if points > MAX_POINTS:

@@ -63,7 +63,8 @@ class InsideSource:
                 self._sorting.add(task)
                 task.add_done_callback(self._sorting.discard)
 
-        hello = msgspec.structs.replace(hello, worker=INSIDE + hello.worker.removeprefix(INSIDE))
+        id = f"{INSIDE}{self._service.id}-{hello.worker.removeprefix(INSIDE)}"
+        hello = msgspec.structs.replace(hello, worker=id)
         self._worker = await workers.attach(
             hello,
             "inside",

@@ -150,11 +150,10 @@ class Meter:
         """A job waits again."""
         self.requeued[*self._kind(queue or "", type or ""), end] += 1
 
-    def mean_run(self, queue: str, type: str) -> float | None:
-        """How long a run took so far, in seconds, on average; None when none has ended."""
+    def run_total(self, queue: str, type: str) -> tuple[int, float]:
+        """How many runs have ended, and the seconds they took together."""
         found = self.runs.get((queue, type)) or self.runs.get(OTHERS)
-        tries = 0 if found is None else sum(found.counts)
-        return found.sum / tries if found is not None and tries else None
+        return (0, 0.0) if found is None else (sum(found.counts), found.sum)
 
     def totals(self) -> dict[State, int]:
         """Jobs that ended, by final state."""

@@ -9,11 +9,12 @@ import msgspec
 
 from rota.model import policy, protocol
 from rota.model.clock import SECOND, seconds
-from rota.model.errors import BadInput
-from rota.model.job import Claimed, Job, Outcome, State
-from rota.model.protocol import MAX_LAYERS, MAX_QUEUES, MAX_REASON, MAX_SLOTS, MAX_TYPES, Ending, Work
+from rota.model.errors import BadInput, StaleLease
+from rota.model.job import Applied, Claimed, Job, Outcome, State
+from rota.model.protocol import MAX_LAYERS, MAX_QUEUES, MAX_REASON, MAX_SLOTS, MAX_TYPES, Answer, Ending, Work
 from rota.model.spec import NAME_RULE, is_content_type, is_name
 
+STALE = "The lease is no longer this job's; the report changed nothing."
 _encode = msgspec.json.Encoder().encode
 
 
@@ -61,6 +62,13 @@ def outcome(ending: Ending, job: Job | None, rules: Rules, now: int) -> Outcome:
                 delay=delay,
                 chance=rules.chance,
             )
+
+
+def answer(one: Applied) -> Answer:
+    """What a worker is told of its report."""
+    if one.state is not None:
+        return Answer(one.id, one.lease, True, one.state)
+    return Answer(one.id, one.lease, False, None, StaleLease.code, STALE)
 
 
 def to_work(job: Claimed) -> Work:

@@ -117,6 +117,8 @@ class Series:
         self._closed_at = now
         self.told = self._open
         """What happened before this is written."""
+        self.others = False
+        """Whether other servers write documents, too."""
         self.reading = asyncio.Lock()
         """Held while a history is read: one at a time is enough."""
 
@@ -137,6 +139,11 @@ class Series:
             await self._close(self._clock.now(), last=True)
         except StoreError as error:
             log.warning("the last figures are not stored", extra={"detail": error.detail})
+
+    @property
+    def whole(self) -> int:
+        """What happened before this is written by everybody; others may be an interval behind."""
+        return self.told - FINE if self.others else self.told
 
     def rates(self) -> dict[str, float]:
         """What happened per second in the last minute or since the start, by what it was."""

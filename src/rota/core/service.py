@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
-import msgspec
-
 from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch
+from rota.core.due import Due
 from rota.core.events import Event, moved, stored
-from rota.core.explain import Line, in_short, serving
+from rota.core.explain import Line, in_short
 from rota.core.files import Files
 from rota.core.gather import Gather
+from rota.core.others import Others
 from rota.core.programs import Programs
+from rota.core.queues import QueueInfo, all_queues
 from rota.core.reports import Rules
 from rota.core.series import Series
 from rota.core.workers import Workers
 from rota.engines.base import Engine
-from rota.model.clock import SECOND, Clock, SystemClock
+from rota.model.clock import Clock, SystemClock
 from rota.model.errors import BadInput, Conflict, NotFound, RotaError, StoreError
 from rota.model.job import ENDED, Applied, Job, Kept, LogLine, Match, Note, Page, Request, State
 from rota.model.spec import NAME, NAME_RULE, Limits
@@ -31,18 +33,6 @@ BATCH = 500
 """Jobs per transaction where many are meant, and on a page."""
 LOG_LINES = 10_000
 """Log lines in an answer."""
-
-
-class QueueInfo(msgspec.Struct, frozen=True):
-    """A queue as people see it. ``oldest_age`` in seconds, None when nothing is pending."""
-
-    name: str
-    paused: bool
-    counts: Mapping[State, int]
-    oldest_age: float | None
-    workers: int
-    slots: int
-    types_without_worker: Sequence[str]
 
 
 class Service:
@@ -57,6 +47,8 @@ class Service:
         limits: Limits | None = None,
     ) -> None:
         self.engine = engine
+        self.id = secrets.token_hex(4)
+        """Tells this run of a server from any other on the store."""
         self.clock = clock or SystemClock()
         self.rules = rules or Rules()
         self.limits = limits or Limits()
@@ -66,18 +58,21 @@ class Service:
         self.files = Files(engine, self.limits)
         self.series = Series(engine, self.clock, self.workers.meter)
         self.programs = Programs()
+        self.others = Others()
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""
         self._enqueue: Gather[Request, list[Kept]] = Gather(self._write, _refusal)
-        self._due = asyncio.Event()
-        self._next_due: int | None = None
+        self._due = Due(engine, self.clock)
+        self.due, self.until_due = self._due.at, self._due.wait
         self.workers.due = self.due
+        self._marking = 0
+        self._marked = 0
 
     async def load(self) -> None:
         """Read what the store remembers of queues. Call once, before serving."""
         self.dispatch.paused.update(note.key for note in await self.engine.notes("paused"))
-        self._next_due = await self.engine.next_due()
+        await self._due.load()
 
     def enqueue(self, request: Request) -> asyncio.Future[list[Kept]]:
         """Store jobs; see :meth:`rota.engines.base.Engine.enqueue`. Raises Conflict when an idempotency key
@@ -193,36 +188,8 @@ class Service:
 
     async def queues(self) -> list[QueueInfo]:
         """All queues that hold jobs, are paused or are served, by name."""
-        counts: dict[str, Counter[State]] = {}
-        waiting: dict[str, set[str]] = {}
-        for row in await self.engine.count():
-            counts.setdefault(row.queue, Counter())[row.state] += row.jobs
-            if row.state in (State.PENDING, State.SCHEDULED):
-                waiting.setdefault(row.queue, set()).add(row.type)
-        roster = list(self.workers.roster.values())
-        served = {queue for worker in roster for queue in worker.queues}
-        names = {*counts, *self.dispatch.paused, *served}
-        pending = [name for name, states in counts.items() if states[State.PENDING]]
-        oldest = await self.engine.oldest(pending)
-        now = self.clock.now()
-        infos = []
-        for name in sorted(names):
-            here = serving(name, roster)
-            wanted = waiting.get(name, set())
-            infos.append(
-                QueueInfo(
-                    name=name,
-                    paused=name in self.dispatch.paused,
-                    counts=counts.get(name, {}),
-                    oldest_age=max(0.0, (now - oldest[name]) / SECOND) if name in oldest else None,
-                    workers=len(here),
-                    slots=sum(worker.slots for worker in here),
-                    types_without_worker=sorted(
-                        type for type in wanted if not any(worker.knows(type) for worker in here)
-                    ),
-                )
-            )
-        return infos
+        roster = self.workers.roster.everybody()
+        return await all_queues(self.engine, roster, self.dispatch.paused, self.clock.now())
 
     async def queue(self, name: str) -> QueueInfo:
         """One queue, empty and unserved ones included. Raises BadInput for an impossible name."""
@@ -236,18 +203,27 @@ class Service:
         """
         check_queue(name)
         self.dispatch.paused.add(name)
-        await self.engine.save([Note("paused", name, b"{}")])
+        await self._mark(Note("paused", name, b"{}"))
         self._publish_queue("paused", name)
         return await self.queue(name)
 
     async def resume(self, name: str) -> QueueInfo:
         """Hand out jobs of a queue again."""
         check_queue(name)
-        await self.engine.save([Note("paused", name, None)])
+        await self._mark(Note("paused", name, None))
         self.dispatch.paused.discard(name)
         self._publish_queue("resumed", name)
         self.dispatch.wake([name])
         return await self.queue(name)
+
+    async def read_paused(self) -> None:
+        """What others may have paused or resumed meanwhile."""
+        marked, marking = self._marked, self._marking
+        names = {note.key for note in await self.engine.notes("paused")}
+        # What we say ourselves meanwhile is newer than what was read.
+        if not marking and not self._marking and marked == self._marked:
+            resumed, self.dispatch.paused = self.dispatch.paused - names, names
+            self.dispatch.wake(resumed)
 
     def waits_for(self, job: Job) -> str | None:
         """Why a pending job is not running, in words; None for any other job."""
@@ -255,14 +231,8 @@ class Service:
 
     def line(self, job: Job) -> Line:
         """What the server knows by heart of the line that a job stands in."""
-        roster = list(self.workers.roster.values())
+        roster = self.workers.roster.everybody()
         return Line(job.queue in self.dispatch.paused, self.dispatch.stopped, roster, self.programs)
-
-    def due(self, at: int) -> None:
-        """A job is scheduled for then."""
-        if self._next_due is None or at < self._next_due:
-            self._next_due = at
-            self._due.set()
 
     def became_due(self, queue: str, jobs: int) -> None:
         """So many scheduled jobs of a queue have become pending."""
@@ -270,24 +240,7 @@ class Service:
             detail = {"jobs": jobs}
             self.bus.events.publish([Event(event="due", at=self.clock.now(), queue=queue, detail=detail)])
         self.dispatch.wake([queue])
-
-    async def until_due(self, longest: float) -> None:
-        """Wait until a scheduled job is due, at most ``longest`` seconds."""
-        # The store may not show yet what was told a moment ago.
-        # What is told while it is being read counts, too.
-        self._next_due = self._next_due if self._due.is_set() else None
-        self._due.clear()
-        stored = await self.engine.next_due()
-        self._next_due = min((at for at in (self._next_due, stored) if at is not None), default=None)
-        wait = longest if self._next_due is None else (self._next_due - self.clock.now()) / SECOND
-        while wait > 0:
-            try:
-                await asyncio.wait_for(self._due.wait(), min(wait, longest))
-            except TimeoutError:
-                return
-            self._due.clear()
-            if self._next_due is not None:
-                wait = (self._next_due - self.clock.now()) / SECOND
+        self.others.wake([queue])
 
     def _write(self, requests: Sequence[Request]) -> asyncio.Future[list[list[Kept]]]:
         call = asyncio.ensure_future(self.engine.enqueue(requests, self.clock.now()))
@@ -323,8 +276,10 @@ class Service:
             ]
             self.workers.meter.stored(Counter((job.queue, job.type) for job in new))
             # Before the jobs are handed out: an event of their start must not come first.
+            self.bus.stored(new)
             if self.bus.events.active:
                 self.bus.events.publish(stored(new))
+            self.others.wake(arrived)
         self._arrived(arrived)
 
     def _arrived(self, arrived: Mapping[str, Mapping[str, int]]) -> None:
@@ -350,8 +305,20 @@ class Service:
         back = [one for one in applied if one.state is not None]
         self.bus.tell(back)
         self._publish("requeued", back, "retry")
-        self.dispatch.wake({one.queue for one in back if one.queue is not None})
+        queues = {one.queue for one in back if one.queue is not None}
+        self.dispatch.wake(queues)
+        self.others.wake(queues)
         return applied
+
+    async def _mark(self, note: Note) -> None:
+        """Keep which queues are paused, and tell the others."""
+        self._marking += 1
+        try:
+            await self.engine.save([note])
+        finally:
+            self._marking -= 1
+            self._marked += 1
+        self.others.marked()
 
     def _publish(self, event: str, jobs: Sequence[Applied], reason: str | None = None) -> None:
         if jobs and self.bus.events.active:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from rota.core import bound
 from rota.core.reports import running_of
 from rota.core.series import FINE
 from rota.core.service import BATCH, Service
-from rota.core.worker import INSIDE
+from rota.core.worker import FRONT, server_of
 from rota.model import policy
 from rota.model.clock import SECOND
 from rota.model.errors import RotaError
@@ -81,9 +81,10 @@ async def rescue(service: Service) -> None:
             return
 
 
-async def rescue_inside(service: Service) -> None:
-    """At start: what the worker inside an earlier server on this store held is lost for certain. Workers
-    elsewhere could not beat while there was no server; they have a whole lease to come back.
+async def rescue_inside(service: Service, servers: Collection[str] = (), *, others: bool = False) -> None:
+    """At start: what workers inside an earlier server on this store held is lost for certain, but for those
+    inside ``servers``, which are or may be there. Workers elsewhere could not beat while there was no server
+    (``others``: there was one); they have a whole lease to come back.
     """
     now = service.clock.now()
     until = now + service.rules.lease
@@ -93,12 +94,25 @@ async def rescue_inside(service: Service) -> None:
         inside: list[Job] = []
         outside: list[Beat] = []
         for job in page.jobs:
-            if (job.worker or "").startswith(INSIDE):
-                inside.append(job)
-            elif (job.lease_until or 0) < until:
+            if (server := server_of(job.worker)) is not None:
+                if server not in servers:
+                    inside.append(job)
+            elif (job.lease_until or 0) < until and not others:
                 outside.append(Beat(job.id, job.lease))
         await _lose(service, inside, now)
         await service.engine.extend(outside, until, now)
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def take_back(service: Service, server: str) -> None:
+    """A server is gone, and with it the workers inside of it."""
+    cursor = None
+    while True:
+        page = await service.engine.find(Match(states=(State.RUNNING,)), BATCH, cursor)
+        inside = [job for job in page.jobs if server_of(job.worker) == server]
+        await _lose(service, inside, service.clock.now())
         cursor = page.cursor
         if cursor is None:
             return
@@ -174,21 +188,23 @@ async def look_at_the_clock(service: Service) -> None:
 
 async def _lose(service: Service, jobs: list[Job], now: int) -> None:
     if jobs:
-        service.workers.meter.expired_leases += len(jobs)
-        log.warning(
-            "workers lost", extra={"jobs": len(jobs), "workers": sorted({job.worker or "" for job in jobs})}
-        )
-        await service.workers.write(
+        applied = await service.workers.write(
             [
                 policy.lost(
                     running_of(job, job.id, job.lease),
                     now,
-                    spent=not (job.worker or "").startswith(bound.FRONT),
+                    spent=not (job.worker or "").startswith(FRONT),
                 )
                 for job in jobs
             ],
             now,
         )
+        # Another server may have been quicker, or the worker itself.
+        lost = [job for job, one in zip(jobs, applied, strict=True) if one.state is not None]
+        if lost:
+            service.workers.meter.expired_leases += len(lost)
+            told = {"jobs": len(lost), "workers": sorted({job.worker or "" for job in lost})}
+            log.warning("workers lost", extra=told)
 
 
 async def _each(step: Callable[[], Awaitable[None]], seconds: float) -> None:

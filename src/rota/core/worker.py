@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Literal
 
 from rota.core.dispatch import Taker
 from rota.model import protocol
 from rota.model.errors import BadInput
 from rota.model.protocol import Stop
 
+if TYPE_CHECKING:
+    from rota.core.servers import Remote
+
 Transport = Literal["socket", "poll", "inside", "front"]
 """``front``: a socket of one of the older interfaces, see :mod:`rota.core.bound`."""
 INSIDE = "inside-"
-"""Ids of workers inside a server begin with this: with the server they are gone for certain."""
+"""Ids of workers inside a server begin with this and the server's id: with the server they are gone for
+certain.
+"""
+FRONT = INSIDE + "front-"
+"""Those of the workers of older interfaces (:mod:`rota.core.bound`)."""
 
 
 class Worker:
@@ -60,17 +67,53 @@ class Worker:
         return type not in self.except_types if self.types is None else type in self.types
 
     @property
+    def in_hand(self) -> int:
+        """Jobs that it was given and did not give back."""
+        return len(self.taken)
+
+    @property
     def working(self) -> bool:
         """Whether it takes jobs, as far as is known."""
         return not (self.draining or self.silent)
 
 
 class Roster(dict[str, Worker]):
-    """All workers by id. Counts who serves which queue, as every claim of a stand-in asks for that."""
+    """All workers of this server by id. Counts who serves which queue, as every claim of a stand-in asks for
+    that.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._serving: Counter[str] = Counter()
+        self._served_elsewhere: frozenset[str] = frozenset()
+        self._worked_elsewhere: frozenset[str] = frozenset()
+        self._elsewhere: dict[str, Remote] = {}
+
+    @property
+    def elsewhere(self) -> dict[str, Remote]:
+        """Workers of the other servers on the store, by id."""
+        return self._elsewhere
+
+    @property
+    def worked_elsewhere(self) -> frozenset[str]:
+        """Queues that somebody serves at another server."""
+        return self._worked_elsewhere
+
+    def set_elsewhere(self, workers: Iterable[Remote]) -> set[str]:
+        """These are all workers of the other servers; answers the queues that others than before serve."""
+        served, worked = self._served_elsewhere, self._worked_elsewhere
+        self._elsewhere = {worker.id: worker for worker in workers}
+        now = self._elsewhere.values()
+        self._served_elsewhere = _served_by(one for one in now if not one.stand_in)
+        self._worked_elsewhere = _served_by(now)
+        return set((served ^ self._served_elsewhere) | (worked ^ self._worked_elsewhere))
+
+    def everybody(self) -> list[Worker | Remote]:
+        """All workers of all servers."""
+        if not self._elsewhere:
+            return list(self.values())
+        # Who polls may speak to several servers.
+        return [*self.values(), *(one for id, one in self._elsewhere.items() if id not in self)]
 
     def __setitem__(self, id: str, worker: Worker) -> None:
         self._forget(id)
@@ -83,7 +126,7 @@ class Roster(dict[str, Worker]):
 
     def served(self, queue: str) -> bool:
         """Whether a worker that is no stand-in takes jobs of a queue."""
-        return queue in self._serving
+        return queue in self._serving or queue in self._served_elsewhere
 
     def count(self, worker: Worker) -> None:
         """What a worker serves has changed: its queues, or whether it is working."""
@@ -119,6 +162,17 @@ class Roster(dict[str, Worker]):
                 del self._serving[queue]
         self._serving.update(set(queues))
         worker.counted = queues
+
+
+def _served_by(workers: Iterable[Remote]) -> frozenset[str]:
+    return frozenset(queue for worker in workers if worker.working for queue in worker.queues)
+
+
+def server_of(worker: str | None) -> str | None:
+    """The id of the server that a worker is inside of; None for any other worker."""
+    if worker is None or not worker.startswith(INSIDE):
+        return None
+    return worker.removeprefix(FRONT).removeprefix(INSIDE).partition("-")[0]
 
 
 def check_outside(worker: str, transport: Transport) -> None:

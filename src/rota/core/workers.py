@@ -13,17 +13,17 @@ from rota.core.bus import Bus
 from rota.core.dispatch import Dispatch, Taker
 from rota.core.events import Event, started, told
 from rota.core.meter import Meter
+from rota.core.others import Others
 from rota.core.reports import Rules
 from rota.core.worker import Roster, Transport, Worker, check_outside
 from rota.engines.base import Engine
 from rota.model import policy, protocol
 from rota.model.clock import SECOND, Clock
-from rota.model.errors import BadInput, StaleLease
+from rota.model.errors import BadInput
 from rota.model.job import ENDED, Applied, Beat, Claimed, Job, LogLine, Outcome, State
 from rota.model.protocol import LEVELS, MAX_FETCH_WAIT, Answer, Ending, Lease, Stop, Work
 from rota.model.spec import parse_time
 
-STALE = "The lease is no longer this job's; the report changed nothing."
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -39,6 +39,7 @@ class Workers:
         self.roster = Roster()
         self.meter = Meter()
         self.due: Callable[[int], None] = lambda at: None
+        self.others = Others()
         dispatch.on_started = self._started
         dispatch.served = self.roster.served
         self._fetches: dict[asyncio.Future[None], str] = {}
@@ -230,12 +231,7 @@ class Workers:
                 self._dispatch.freed(worker.taker, free)
         applied = await call
         self._told(outcomes, applied)
-        return [
-            Answer(one.id, one.lease, True, one.state)
-            if one.state is not None
-            else Answer(one.id, one.lease, False, None, StaleLease.code, STALE)
-            for one in applied
-        ]
+        return [reports.answer(one) for one in applied]
 
     async def extend(
         self, worker_id: str, leases: Iterable[Lease], progress: Iterable[protocol.Progress]
@@ -308,10 +304,17 @@ class Workers:
 
     def stop(self, jobs: Iterable[Job]) -> None:
         """Ask workers to give up running jobs. Those that poll are told with their next beat."""
-        for job in jobs:
-            worker = self.roster.get(job.worker or "")
-            if worker is not None and (job.id, job.lease) in worker.taken:
-                worker.stop([Stop(job.id, job.lease, "cancelled")])
+        meant = [(job.id, job.lease, job.worker or "") for job in jobs]
+        if elsewhere := [one for one in meant if not self.stop_here(*one)]:
+            self.others.stop(elsewhere)
+
+    def stop_here(self, id: str, lease: int, worker_id: str) -> bool:
+        """Ask a worker to give a job up. False: that worker is not here, or does not have it."""
+        worker = self.roster.get(worker_id)
+        if worker is None or (id, lease) not in worker.taken:
+            return False
+        worker.stop([Stop(id, lease, "cancelled")])
+        return True
 
     def forget_silent(self, now: int) -> None:
         """Polling workers that have not been heard of for a lease count no more as serving, those that were
@@ -330,8 +333,7 @@ class Workers:
 
     def leaving(self, worker_id: str) -> None:
         """A polling worker takes no more jobs."""
-        worker = self.roster.get(worker_id)
-        if worker is not None and worker.transport == "poll":
+        if (worker := self.roster.get(worker_id)) is not None and worker.transport == "poll":
             self.draining(worker)
             self.answer_fetches(worker_id)
 
@@ -355,7 +357,9 @@ class Workers:
         taken = {} if worker is None else worker.taken
         nowhere = (None, None, None)
         self._bus.events.publish(
-            Event(event=event, at=at, id=id, queue=queue, type=type, state="running", detail=detail)
+            Event(
+                event=event, at=at, id=id, queue=queue, type=type, state="running", lease=lease, detail=detail
+            )
             for id, lease, at, detail in news
             for queue, type, _ in [taken.get((id, lease), nowhere)]
         )
@@ -389,3 +393,4 @@ class Workers:
             self._bus.events.publish(told(outcomes, applied, self._clock.now()))
         if pending:
             self._dispatch.wake(pending)
+            self.others.wake(pending)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from rota.core.events import Closed, Cut, Event, Lagged, Listener, Stream
+from rota.core.events import Closed, Cut, Event, Lagged, Listener
 from rota.core.service import Service
 from rota.model.clock import to_text
 from rota.model.errors import BadInput, RotaError
@@ -100,12 +100,14 @@ async def follow(service: Service, request: Request, asked: Asked) -> Response:
         listener = stream.listen(None, wanted_by(topics or ["*"]))
     start = after if after is not None and not reset else stream.cursor()
     return StreamingResponse(
-        _lines(stream, listener, start, reset), headers=headers, media_type="text/event-stream"
+        _lines(service, listener, start, reset), headers=headers, media_type="text/event-stream"
     )
 
 
-async def _lines(stream: Stream, listener: Listener, start: str, reset: bool) -> AsyncIterator[bytes]:
+async def _lines(service: Service, listener: Listener, start: str, reset: bool) -> AsyncIterator[bytes]:
+    stream = service.bus.events
     with listener:
+        await service.others.heard()
         yield f"retry: 1000\nid: {start}\nevent: {'reset' if reset else 'ready'}\ndata: {{}}\n\n".encode()
         while True:
             try:
@@ -140,17 +142,18 @@ class LiveSocket:
     """ASGI endpoint of ``/v1/live``."""
 
     def __init__(self, service: Service) -> None:
-        self._stream = service.bus.events
+        self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        await _Live(self._stream, receive, send).run()
+        await _Live(self._service, receive, send).run()
 
 
 class _Live:
-    def __init__(self, stream: Stream, receive: Receive, send: Send) -> None:
-        self._stream = stream
+    def __init__(self, service: Service, receive: Receive, send: Send) -> None:
+        self._others = service.others
+        self._stream = service.bus.events
         self._receive = receive
         self._send = send
         self._pump: asyncio.Task[None] | None = None
@@ -192,7 +195,12 @@ class _Live:
             listener = self._stream.listen(None, wanted)
         start = frame.after if frame.after is not None and not reset else self._stream.cursor()
         said = {"op": "subscribed", "topics": frame.topics, "cursor": start, "reset": reset}
-        await self._say(said)
+        try:
+            await self._others.heard()
+            await self._say(said)
+        except BaseException:
+            self._stream.leave(listener)
+            raise
         self._pump = asyncio.create_task(self._run(listener))
 
     async def _run(self, listener: Listener) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rota import __version__
+from rota.core import drains
 from rota.core.history import GROUPS, MAX_GROUPS, Figures, Wish, history
 from rota.core.series import COARSE, FINE, KEPT
+from rota.core.servers import ServerNote
 from rota.core.service import Service
 from rota.model.clock import HOUR, MINUTE, SECOND, seconds, to_text
 from rota.model.errors import BadInput
@@ -29,23 +31,25 @@ FIGURES = (
 
 
 async def counters(service: Service) -> dict[str, Any]:
-    """Jobs by state as they are in the store, everything else since this server started."""
+    """Jobs by state as they are in the store, everything else since the servers on it started."""
     states = dict.fromkeys(State, 0)
     for row in await service.engine.count():
         states[row.state] += row.jobs
-    roster, meter = service.workers.roster.values(), service.workers.meter
+    roster, own = service.workers.roster.everybody(), drains.counted(service)
+    everywhere = [own, *service.others.figures()]
     return {
         "version": __version__,
         "uptime": (service.clock.now() - service.started_at) / SECOND,
         "states": states,
-        "enqueued": meter.enqueued.total(),
-        "started": service.dispatch.started,
-        "finished": meter.totals(),
-        "requeued": meter.requeued.total(),
-        "rates": service.series.rates(),
+        "enqueued": sum(one.enqueued for one in everywhere),
+        "started": sum(one.started for one in everywhere),
+        "finished": {state: sum(one.finished.get(state, 0) for one in everywhere) for state in own.finished},
+        "requeued": sum(one.requeued for one in everywhere),
+        "rates": {name: round(sum(one.rates.get(name, 0.0) for one in everywhere), 3) for name in own.rates},
         "workers": len(roster),
         "slots": sum(worker.slots for worker in roster),
-        "running": sum(len(worker.taken) for worker in roster),
+        "running": sum(worker.in_hand for worker in roster),
+        "servers": [_server(one) for one in service.others.servers],
     }
 
 
@@ -87,3 +91,17 @@ def _wish(asked: Asked, now: int) -> Wish:
     if since >= until:
         raise BadInput("since must be before until.", code="invalid_time", field="since")
     return Wish(length, since, until, asked["queue"], asked["type"], asked["group"], asked["limit"])
+
+
+def _server(one: ServerNote) -> dict[str, Any]:
+    """A server as the API shows it."""
+    return {
+        "server": one.id,
+        "host": one.host,
+        "pid": one.pid,
+        "version": one.version,
+        "url": one.url,
+        "started_at": to_text(one.since),
+        "draining": one.stopped,
+        "workers": len(one.workers),
+    }

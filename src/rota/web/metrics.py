@@ -21,7 +21,8 @@ from prometheus_client.registry import Collector
 
 from rota import __version__
 from rota.core.meter import BUCKETS, Histogram
-from rota.core.service import QueueInfo, Service
+from rota.core.queues import QueueInfo
+from rota.core.service import Service
 from rota.core.worker import Transport
 from rota.model.job import State
 

@@ -14,7 +14,8 @@ from msgspec import inspect
 from rota.core.causes import Cause
 from rota.core.explain import Explanation
 from rota.core.programs import Programs
-from rota.core.service import QueueInfo
+from rota.core.queues import QueueInfo
+from rota.core.servers import Remote
 from rota.core.worker import Worker
 from rota.model.clock import SECOND, to_text
 from rota.model.errors import BadInput, Conflict, RotaError
@@ -217,7 +218,7 @@ def queue(info: QueueInfo) -> dict[str, Any]:
     }
 
 
-def worker(one: Worker) -> dict[str, Any]:
+def worker(one: Worker | Remote) -> dict[str, Any]:
     """A worker as the API shows it."""
     return {
         "worker": one.id,
@@ -227,11 +228,12 @@ def worker(one: Worker) -> dict[str, Any]:
         "queues": one.queues,
         "types": one.types,
         "slots": one.slots,
-        "running": len(one.taken),
+        "running": one.in_hand,
         "connected_at": to_text(one.connected_at),
         "last_beat": to_text(one.last_beat),
         "draining": one.draining,
         "sandbox": one.sandbox,
+        "server": one.server if isinstance(one, Remote) else None,
     }
 
 

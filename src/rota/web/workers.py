@@ -15,10 +15,10 @@ from rota.web.takes import takes
 
 @takes()
 async def list_workers(service: Service, request: Request, asked: Asked) -> Response:
-    """The workers that are connected to this server, with what each has in hand; and whether the server runs
-    programs of others, which its own workers do in a sandbox.
+    """The workers that are connected, to this server or to another on the same store, with what each has in
+    hand; and whether this server runs programs of others, which its own workers do in a sandbox.
     """
-    workers = [wire.worker(one) for one in service.workers.roster.values()]
+    workers = [wire.worker(one) for one in service.workers.roster.everybody()]
     return Json({"workers": workers, "programs": wire.programs(service.programs)})
 
 
@@ -27,7 +27,12 @@ async def drain_worker(service: Service, request: Request, asked: Asked) -> Resp
     """Ask a worker to take no more jobs, to finish what it has, and to leave. The answer does not wait for
     that.
     """
-    worker = request.path_params["worker"]
-    if not service.workers.ask_to_drain(worker):
+    worker, roster = request.path_params["worker"], service.workers.roster
+    elsewhere = roster.elsewhere.get(worker)
+    # Who polls may speak to several servers, and the next one has to know it, too.
+    known = await service.others.drain(worker)
+    if service.workers.ask_to_drain(worker):
+        return Json(wire.worker(roster[worker]), 202)
+    if not known or elsewhere is None:
         raise NotFound(f"There is no worker {worker[:100]!r} here.", code="worker_not_found", field="worker")
-    return Json(wire.worker(service.workers.roster[worker]), 202)
+    return Json(wire.worker(elsewhere), 202)

@@ -60,9 +60,11 @@ class Ears:
     async def hear(self, text: str) -> Change | None:
         """What a notification says, with what it only points to."""
         try:
-            who, number, inline, *names = json.loads(text)
+            who, *rest = json.loads(text)
         except (ValueError, TypeError):
             return None
+        # Whoever has no messages to tell may name nothing but queues.
+        number, inline, *names = rest if rest and not isinstance(rest[0], str) else [None, None, *rest]
         if who == self._sender:
             return None
         return Change([str(name) for name in names], await self._messages(str(who), number, inline))
@@ -129,7 +131,8 @@ async def _listen(connection: Any, ears: Ears) -> AsyncIterator[Change]:
         return
     while True:
         try:
-            text = await asyncio.wait_for(heard.get(), _ALIVE)
+            async with asyncio.timeout(_ALIVE):
+                text = await heard.get()
         except TimeoutError:
             text = ""
         if text is None:

@@ -176,6 +176,7 @@ WORKER = shapes.ConnectedWorker(
     last_beat=NOW,
     draining=False,
     sandbox=None,
+    server=None,
 )
 PROGRAMS = shapes.Programs("on", None, Sandbox("strict", (Layer("bubblewrap", True), Layer("cpu", True))))
 STATS = shapes.Stats(
@@ -197,6 +198,7 @@ STATS = shapes.Stats(
     workers=1,
     slots=10,
     running=2,
+    servers=[],
 )
 FIGURES = shapes.Figures(
     resolution=60,

@@ -207,7 +207,7 @@ class Deleted(msgspec.Struct, frozen=True):
 
 class ConnectedWorker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker, and how many jobs it has in hand (`running`). `types` null: any; `sandbox` null: it runs no
-    programs of others.
+    programs of others; `server`: the other server that it is connected to, null for the one that answers.
     """
 
     worker: str
@@ -222,6 +222,7 @@ class ConnectedWorker(msgspec.Struct, frozen=True, kw_only=True):
     last_beat: Time
     draining: bool
     sandbox: Sandbox | None
+    server: str | None
 
 
 class Programs(msgspec.Struct, frozen=True):
@@ -233,7 +234,9 @@ class Programs(msgspec.Struct, frozen=True):
 
 
 class WorkerList(msgspec.Struct, frozen=True):
-    """Those connected to this server; and `programs`: whether its own workers run programs of others."""
+    """Those connected to the servers on this store; and `programs`: whether this server's own workers run
+    programs of others.
+    """
 
     workers: list[ConnectedWorker]
     programs: Programs
@@ -250,9 +253,23 @@ class Rates(msgspec.Struct, frozen=True):
     requeued: float
 
 
+class RunningServer(msgspec.Struct, frozen=True, kw_only=True):
+    """A server on this store, and how many workers are connected to it. `url` null: it serves nobody."""
+
+    server: str
+    host: str
+    pid: int
+    version: str
+    url: str | None
+    started_at: Time
+    draining: bool
+    workers: int
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """`states`: jobs in the store. `enqueued`, `started`, `finished` and `requeued` count since the server
-    started, `uptime` seconds ago. `running`: jobs in the hands of workers.
+    """`states`: jobs in the store. `enqueued`, `started`, `finished` and `requeued` count since the servers
+    on this store started, this one `uptime` seconds ago. `running`: jobs in the hands of workers.
+    `servers`: this one and all others, where a store can have several.
     """
 
     version: str
@@ -266,6 +283,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     workers: int
     slots: int
     running: int
+    servers: list[RunningServer]
 
 
 class Period(msgspec.Struct, frozen=True):

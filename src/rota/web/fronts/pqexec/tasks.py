@@ -24,7 +24,7 @@ import msgspec
 from rota.core.service import BATCH, Service
 from rota.model.clock import to_text
 from rota.model.errors import BadInput, RotaError
-from rota.model.job import ENDED, LIVE, Applied, Claimed, Job, Match, NewJob, State
+from rota.model.job import ENDED, LIVE, Applied, Job, Match, NewJob, State
 from rota.model.spec import FRONT_TAG, MAX_JOBS, JobSpec, request
 from rota.web.fronts.pqexec.audience import Audience
 
@@ -96,6 +96,8 @@ class Tasks:
         """Held jobs that may go."""
         self._strange: dict[str, Step] = {}
         """How far jobs are that are not among the tasks (yet)."""
+        self._missed = False
+        """Whether something happened at another server that was not told."""
         self._loaded = asyncio.Event()
         self._work = asyncio.Event()
         service.bus.follow(name, self)
@@ -139,6 +141,8 @@ class Tasks:
                 while True:
                     await self._work.wait()
                     self._work.clear()
+                    while self._missed:
+                        await self._look_again()
                     while self._due:
                         await self._let_go()
                     while self._strange:
@@ -152,9 +156,15 @@ class Tasks:
 
     # what the bus tells
 
-    def started(self, jobs: Sequence[Claimed]) -> None:
-        for job in jobs:
-            self._reached(job.id, Step.STARTED)
+    def stored(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            if id not in self._tasks:
+                self._strange.setdefault(id, Step.SCHEDULED)
+        self._work.set()
+
+    def started(self, ids: Sequence[str]) -> None:
+        for id in ids:
+            self._reached(id, Step.STARTED)
 
     def moved(self, jobs: Sequence[Applied]) -> None:
         for one in jobs:
@@ -162,6 +172,10 @@ class Tasks:
                 self._reached(one.id, Step.DONE)
             elif one.state is not State.RUNNING:
                 self._reached(one.id, Step.SCHEDULED)
+
+    def missed(self) -> None:
+        self._missed = True
+        self._work.set()
 
     def _reached(self, job: str, step: Step) -> None:
         task = self._tasks.get(job)
@@ -323,6 +337,35 @@ class Tasks:
             self._free(line)
         self._work.set()
 
+    async def _look_again(self) -> None:
+        """How far all tasks are by now, and which there are besides."""
+        self._missed = False
+        known = [task.job for task in self._tasks.values() if task.told]
+        try:
+            wanted = Match(tag=FRONT_TAG + self._name, states=tuple(LIVE))
+            states: dict[str, State] = {}
+            cursor = None
+            while True:
+                page = await self._service.jobs(wanted, BATCH, cursor)
+                states |= {job.id: job.state for job in page.jobs}
+                cursor = page.cursor
+                if cursor is None:
+                    break
+            for at in range(0, len(known), BATCH):
+                ids = known[at : at + BATCH]
+                found = {job.id: job for job in await self._service.engine.get(ids)}
+                for id in ids:
+                    if id not in found or found[id].state in ENDED:
+                        self._reached(id, Step.DONE)
+        except RotaError:
+            self._missed = True
+            raise
+        for id, state in states.items():
+            if state is State.RUNNING:
+                self._reached(id, Step.STARTED)
+            elif id not in self._tasks:
+                self._strange.setdefault(id, Step.SCHEDULED)
+
     async def _adopt(self) -> None:
         """Jobs of the front that somebody brought back, or that ended while all was read."""
         ids = list(self._strange)[:BATCH]
@@ -332,9 +375,16 @@ class Tasks:
                 continue
             task.told = task.reached = Step.SCHEDULED
             self._tasks[task.job] = task
-            self._lines.setdefault(task.id, []).insert(0, task)
+            line = self._lines.setdefault(task.id, [])
             self._say("scheduled", [task])
-            self._reached(task.job, step)
+            if task.held and step is Step.SCHEDULED:
+                # Stored by another server, behind others of its id.
+                line.append(task)
+                self._free(line)
+            else:
+                task.held = False
+                line.insert(0, task)
+                self._reached(task.job, step)
         for id in ids:
             self._strange.pop(id, None)
 
