@@ -94,6 +94,7 @@ async def test_workers(site: Site) -> None:
             "running": 2,
             "draining": False,
             "sandbox": None,
+            "server": None,
         }
         assert (poll["worker"], poll["transport"], poll["types"], poll["running"]) == ("p1", "poll", None, 0)
     await site.quiet()

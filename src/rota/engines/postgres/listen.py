@@ -52,10 +52,11 @@ class Ears:
         self._sender = sender
         self._marks: dict[str, int] | None = None
 
-    async def begin(self) -> None:
+    async def begin(self) -> dict[str, int]:
         """What was said before is not for us."""
         if self._marks is None:
             self._marks = dict(await self._ask(_LAST))
+        return self._marks
 
     async def hear(self, text: str) -> Change | None:
         """What a notification says, with what it only points to."""
@@ -71,8 +72,7 @@ class Ears:
 
     async def look(self) -> list[bytes]:
         """All messages that were not heard yet."""
-        await self.begin()
-        marks = self._marks or {}
+        marks = await self.begin()
         found: list[bytes] = []
         for sender, n, bodies in await self._ask(_SINCE, self._sender, list(marks), list(marks.values())):
             marks[sender] = n
