@@ -17,6 +17,7 @@ from rota.engines.postgres.errors import lost
 from rota.engines.postgres.floors import Floors
 from rota.engines.postgres.link import Gate, Link, Session
 from rota.engines.postgres.migrate import LOCK
+from rota.engines.postgres.tally import Folded
 from rota.engines.postgres.voice import FORGET_NEWS
 from rota.model.clock import DAY, HOUR
 from rota.model.failure import HOURS
@@ -32,8 +33,6 @@ BEHIND = 1_000_000
 UNUSED = 1000
 """Lanes without jobs that may stay; they cost next to nothing."""
 _BATCH = 5000
-_LATE = 60.0
-"""Seconds after which no transaction of ours can still bring a change with a lower number."""
 
 _COUNT = statements.load("count")
 _CLAIM = statements.load("claim")
@@ -48,9 +47,8 @@ class Care:
     def __init__(self, gate: Gate, floors: Floors) -> None:
         self._link = Link(gate)
         self._floors = floors
-        self._marks: list[tuple[float, int]] = []
-        self.counted = 0
-        """Changes up to this one are in the counters for certain."""
+        self._folded = Folded()
+        self._oldest = 0
         self.wall: Callable[[], int] = lambda: time.time_ns() // 1000
 
     async def run(self) -> None:
@@ -77,13 +75,20 @@ class Care:
 
     async def fold(self, session: Session) -> None:
         """Changes go into the counters."""
+        begin = self._folded.begin(self._oldest)
         while True:
-            folded, last = (await session.fetch(_COUNT["fold"], LOCK, self.counted, _BATCH))[0]
+            row = (await session.fetch(_COUNT["fold"], LOCK, begin, _BATCH))[0]
             await session.commit()
-            if last is not None:
-                self._counted(last)
+            folded, last, self._oldest, next = row
+            self._folded.note(last, self._oldest, next)
             if folded < _BATCH:
                 return
+            begin = last
+
+    @property
+    def counted(self) -> int:
+        """Changes up to this one are in the counters for certain."""
+        return self._folded.upto
 
     async def look_below(self, session: Session) -> None:
         """Jobs that came in late, behind claims that had gone on."""
@@ -115,15 +120,6 @@ class Care:
             await session.execute(_KINDS["hold_lanes"])
             await session.fetch(_KINDS["forget_lanes"])
             await session.commit()
-        # Once in a while from the beginning, for changes of somebody who took longer than we allow ourselves.
-        self.counted, self._marks = 0, []
-
-    def _counted(self, last: int) -> None:
-        """Changes are numbered when they are made, not when they are committed: the floor follows later."""
-        now = time.monotonic()
-        self._marks.append((now, last))
-        while self._marks and now - self._marks[0][0] > _LATE:
-            self.counted = max(self.counted, self._marks.pop(0)[1])
 
     async def _try(self, step: Callable[[Session], Awaitable[None]]) -> None:
         session: Session | None = None

@@ -79,7 +79,9 @@ class Gate:
             (_BEGIN, *(f"SET LOCAL {name} = '{value}'" for name, value in self.settings.items()))
         )
 
-    async def connect(self, dsn: str | None = None, *, bare: bool = False, answer: float | None = None) -> Any:
+    async def connect(
+        self, dsn: str | None = None, *, bare: bool = False, answer: float | None = None
+    ) -> Any:
         """A new connection; raises what the driver raises. ``bare``: as a pooler needs it. ``dsn``: to
         listen, on a server that may be another one. ``answer``: seconds for each.
         """

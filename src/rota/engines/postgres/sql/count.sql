@@ -19,7 +19,9 @@ WITH turn AS MATERIALIZED (
   SELECT queue, type, state, sum(jobs) FROM gone GROUP BY queue, type, state HAVING sum(jobs) <> 0 ORDER BY queue, type, state
   ON CONFLICT (queue, type, state) DO UPDATE SET jobs = rota.counts.jobs + excluded.jobs
 )
-SELECT count(*), max(n) FROM gone;
+-- The oldest transaction that may still write, and the next one to begin.
+SELECT count(*), max(n), pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+FROM gone;
 
 -- forget
 DELETE FROM rota.counts WHERE jobs = 0;
