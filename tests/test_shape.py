@@ -37,6 +37,8 @@ FLOORS = {
     "bench",
     "builtin",
     "confined",
+    "direct",
+    "terms",
     "doors",
     "testing",
     "supervise",

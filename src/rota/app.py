@@ -15,20 +15,13 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from rota import __version__, builtin, doors, supervise
+from rota import __version__, builtin, doors, supervise, terms
 from rota.config import Settings
-from rota.core import bound, joblog, upkeep
-from rota.core.peers import Peers
-from rota.core.reports import Rules
-from rota.core.service import Service
-from rota.core.store_clock import StoreClock
+from rota.core import bound, joblog, peers, upkeep
 from rota.engines import places
-from rota.engines.base import Engine
 from rota.engines.open import open_engine
-from rota.model.clock import seconds
 from rota.model.errors import BadConfig
 from rota.model.protocol import MAX_FRAME
-from rota.model.spec import Limits
 from rota.web import connection, frames
 
 log = logging.getLogger("rota")
@@ -51,22 +44,12 @@ async def serve(settings: Settings) -> int:
     except BaseException:
         doors.close(listeners)
         raise
-    try:
-        clock = await _clock(engine)
-    except BaseException:
-        doors.close(listeners)
-        await engine.close()
-        raise
-    service = Service(engine, clock=clock, rules=_rules(settings), limits=_limits(settings))
     settings = msgspec.structs.replace(settings, connections=doors.make_room(settings.connections))
     url, *others = [doors.url_of(listener) for listener in listeners]
     try:
-        await service.load()
-        peers = Peers(service, url, __version__) if engine.shared else None
-        if peers is None:
-            await upkeep.rescue_inside(service)
-        else:
-            await peers.load()
+        service, among = await peers.join(
+            engine, terms.rules(settings), terms.limits(settings), url, __version__
+        )
         fronts = list(doors.fronts(service, settings))
         servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings, fronts)]
         for server in servers[1:]:
@@ -76,8 +59,8 @@ async def serve(settings: Settings) -> int:
         gc.freeze()
         async with asyncio.TaskGroup() as group:
             timers = [group.create_task(upkeep.run(service))]
-            if peers is not None:
-                timers.append(group.create_task(peers.run()))
+            if among is not None:
+                timers.append(group.create_task(among.run()))
             timers += [group.create_task(one.run()) for one in fronts if one.run is not None]
             if settings.dev:
                 group.create_task(joblog.run(service))
@@ -114,8 +97,8 @@ async def serve(settings: Settings) -> int:
             for timer in timers:
                 timer.cancel()
         await service.series.stop()
-        if peers is not None:
-            await peers.leave()
+        if among is not None:
+            await among.leave()
     except ExceptionGroup as errors:
         if (unusable := errors.subgroup(supervise.Unusable)) is not None:
             raise BadConfig([f"work: {unusable.exceptions[0]} cannot be run; see above."]) from None
@@ -133,15 +116,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-async def _clock(engine: Engine) -> StoreClock | None:
-    """That of the store, where servers share it."""
-    if not engine.shared:
-        return None
-    clock = StoreClock(engine.time)
-    await clock.measure()
-    return clock
 
 
 def _web(web: ASGIApp, settings: Settings) -> uvicorn.Config:
@@ -181,26 +155,6 @@ def _tell_older(settings: Settings) -> None:
                 "served_there": "the parallel queue and the probes; all else on this machine only",
             },
         )
-
-
-def _rules(settings: Settings) -> Rules:
-    return Rules(
-        lease=seconds(settings.lease),
-        beat=seconds(settings.beat),
-        socket_grace=seconds(settings.socket_grace),
-        result_bytes=settings.result_limit,
-        log_lines=settings.log_lines,
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        payload_bytes=settings.payload_limit,
-        upload_bytes=settings.upload_limit,
-        artifact_bytes=settings.artifact_limit,
-        max_attempts=settings.max_attempts,
-        retention=seconds(settings.retention),
-    )
 
 
 async def _children(settings: Settings, url: str, stop: asyncio.Event) -> None:

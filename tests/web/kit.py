@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 from websockets.asyncio.client import ClientConnection, connect
 
-from rota import app, doors
+from rota import app, doors, terms
 from rota.config import Settings
 from rota.core import upkeep
 from rota.core.service import Service
@@ -272,7 +272,7 @@ async def serving(
     """
     settings = settings or Settings()
     engine = service.engine if service is not None else await open_engine(store)
-    service = service or Service(engine, rules=app._rules(settings), limits=app._limits(settings))
+    service = service or Service(engine, rules=terms.rules(settings), limits=terms.limits(settings))
     await service.load()
     fronts = list(doors.fronts(service, settings))
     web = doors.applications(service, settings, fronts)[0] if application is None else application(service)

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,12 @@ LEAVE = 3.0
     envvar="ROTA_QUEUES",
     help="Take jobs from these queues, the first ones first. [ROTA_QUEUES, else those the tasks name]",
 )
+@click.option(
+    "--store",
+    metavar="URL",
+    envvar="ROTA_WORK_STORE",
+    help="Take jobs from the database itself, without a server: postgresql://... [ROTA_WORK_STORE]",
+)
 @click.option("--poll", is_flag=True, help="Fetch jobs by plain HTTP, where a WebSocket cannot pass.")
 @click.option(
     "--grace",
@@ -71,7 +78,8 @@ LEAVE = 3.0
 @click.option(
     "--config",
     metavar="FILE",
-    help="With --programs: settings in YAML, of which programs.* count. [as for 'rota serve']",
+    help="With --programs or --store: settings in YAML, of which programs.*, or leases and limits, count. "
+    "[as for 'rota serve']",
 )
 @click.option("--reload", is_flag=True, help="Start again whenever the source of the program changes.")
 @click.option(
@@ -95,6 +103,7 @@ def work(
     slots: int,
     processes: int,
     queues: str | None,
+    store: str | None,
     poll: bool,
     grace: float | None,
     programs: bool,
@@ -113,6 +122,8 @@ def work(
     changes in this folder or in another that the program imports from; a program that cannot be imported then
     waits for the next change.
 
+    With --store it works without a server, straight on the database that servers share.
+
     With --programs it runs programs that others sent, too, from the queues that the settings programs.queues
     name; without APP nothing else, and --queues and --slots are then about these.
     """
@@ -121,6 +132,7 @@ def work(
     from rota.sdk import trace
 
     siblings = supervise.die_with_parent()
+    direct = None if store is None else _direct(store, config, poll)
     if target is not None:
         check_target(target)
     elif not programs:
@@ -143,6 +155,10 @@ def work(
             os.environ.update(ROTA_LOG_LEVEL=log_level, ROTA_LOG_FORMAT=log_format)
             if log_file is not None:
                 os.environ["ROTA_LOG_FILE"] = log_file
+            if store is not None:
+                # Not as an argument, which everybody on this machine can read: it may hold a password.
+                os.environ["ROTA_WORK_STORE"] = store
+            options += [] if config is None else ["--config", config]
             status = asyncio.run(_supervise(str(target), options, processes, name, grace, reload))
         else:
             try:
@@ -154,7 +170,7 @@ def work(
                 raise
             # Behind the program, which may have set up OpenTelemetry itself.
             trace.setup("rota-worker")
-            status = _run(app, target, slots, queues, poll, grace, name, asked)
+            status = _run(app, target, slots, queues, direct or _network(app, poll), grace, name, asked)
     finally:
         trace.shutdown()
         logs.shutdown()
@@ -173,12 +189,39 @@ def _asked(
     )
 
 
+def _network(app: App | None, poll: bool) -> Callable[[], Source]:
+    """Sources of jobs from a server."""
+    from rota.sdk.poll import PollSource
+    from rota.sdk.socket import SocketSource
+
+    url, token = given_url(), given_token()
+    if app is not None:
+        url, token = url or app.url, token or app.token
+    return lambda: PollSource(url, token) if poll else SocketSource(url, token)
+
+
+def _direct(store: str, config: str | None, poll: bool) -> Callable[[], Source]:
+    """Sources of jobs from a database."""
+    from rota import direct, terms
+    from rota.commands.settings import load_settings
+    from rota.model.errors import BadInput
+
+    if given_url() is not None or poll:
+        raise click.UsageError("--store goes with neither --url nor --poll: there is no server.")
+    try:
+        direct.check(store)
+    except BadInput as error:
+        raise Misused(error.detail) from None
+    settings = load_settings(config, {})
+    return lambda: direct.StoreSource(store, terms.rules(settings), terms.limits(settings))
+
+
 def _run(
     app: App | None,
     target: str | None,
     slots: int,
     queues: str | None,
-    poll: bool,
+    source: Callable[[], Source],
     grace: float,
     name: str | None,
     programs: Asked | None,
@@ -187,16 +230,7 @@ def _run(
 
     from rota.commands import work_programs
     from rota.model.errors import BadInput, Forbidden, Unauthorized
-    from rota.sdk.poll import PollSource
-    from rota.sdk.socket import SocketSource
     from rota.sdk.worker import Worker
-
-    url, token = given_url(), given_token()
-    if app is not None:
-        url, token = url or app.url, token or app.token
-
-    def source() -> Source:
-        return PollSource(url, token) if poll else SocketSource(url, token)
 
     stopping, worker = _Stopping(), None
     if app is not None:

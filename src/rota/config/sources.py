@@ -17,7 +17,7 @@ FILE_SUFFIX = "_file"
 MAX_FILE = 1024 * 1024
 
 # Variables of the same family that are no settings of the server: the clients' and the workers' own.
-_OTHERS = frozenset({CONFIG_VARIABLE, "ROTA_URL", "ROTA_QUEUES", "ROTA_NAME"})
+_OTHERS = frozenset({CONFIG_VARIABLE, "ROTA_URL", "ROTA_WORK_STORE", "ROTA_QUEUES", "ROTA_NAME"})
 # What Kubernetes puts into every container of a namespace that has a service named "rota" or "rota-...".
 _SERVICE_LINK = re.compile(
     r"ROTA_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)?)"

@@ -20,12 +20,15 @@ from rota.core import drains, news, servers, upkeep
 from rota.core.lookout import Lookout
 from rota.core.others import Others
 from rota.core.relay import PAUSE, Relay
+from rota.core.reports import Rules
 from rota.core.servers import NOTES, Counted, Remote, ServerNote
 from rota.core.service import Service
 from rota.core.store_clock import StoreClock
+from rota.engines.base import Engine
 from rota.model.clock import SECOND
 from rota.model.errors import RotaError, StoreError
 from rota.model.job import Change, Note
+from rota.model.spec import Limits
 
 log = logging.getLogger("rota.peers")
 
@@ -37,6 +40,27 @@ LOOK, TELL, CHANGED = 0.5, 1.0, 0.2
 """Seconds between two looks at the notes, between two notes, and before one about something that changed."""
 _UNSEEN = 1.5
 """Seconds without a look after which nobody's silence means anything."""
+
+
+async def join(
+    engine: Engine, rules: Rules, limits: Limits, url: str | None = None, version: str = ""
+) -> tuple[Service, Peers | None]:
+    """The service over a store, with what the store remembers; where others may be on it, as one of them.
+
+    ``url``: where it is reached, ``version``: what it is. Raises StoreError.
+    """
+    clock = None
+    if engine.shared:
+        clock = StoreClock(engine.time)
+        await clock.measure()
+    service = Service(engine, clock=clock, rules=rules, limits=limits)
+    await service.load()
+    if not engine.shared:
+        await upkeep.rescue_inside(service)
+        return service, None
+    peers = Peers(service, url, version)
+    await peers.load()
+    return service, peers
 
 
 class Peers(Others):
