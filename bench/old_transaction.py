@@ -80,7 +80,10 @@ async def alone(url: str, seconds: float, held: bool) -> tuple[list[float], Coun
             [works] = await timed(
                 "claim", engine.claim([Ask("w", ("default",), None, BATCH)], at + 15 * SECOND, at)
             )
-            ends = [Outcome(id=one.id, lease=one.lease, state=State.DONE, end="done", result=b"1") for one in works]
+            ends = [
+                Outcome(id=one.id, lease=one.lease, state=State.DONE, end="done", result=b"1")
+                for one in works
+            ]
             await timed("finish", engine.finish(ends, now()))
             jobs += len(works)
         rates.append(jobs / (time.perf_counter() - from_here))
