@@ -18,7 +18,7 @@ from rota.core.inside import InsideSource, StandIn
 from rota.model.clock import HOUR, SECOND, to_text
 from rota.model.errors import StoreError
 from rota.model.job import Ask, Beat, Match, Note, State
-from rota.model.protocol import Ending, Hello, Work
+from rota.model.protocol import Ending, Fetch, Hello, Work
 from rota.model.spec import JobSpec
 from tests import postgres
 from tests.core.kit import Hand, asked, attach, ends, put, put_many, state, until
@@ -94,7 +94,8 @@ async def test_workers_of_all_servers_show_and_count(shared: str) -> None:
 
 
 async def test_a_stand_in_steps_back_for_a_worker_of_another_server(shared: str) -> None:
-    async with two(shared) as (one, other):
+    async with server(shared, timers=False) as one, server(shared, timers=False) as other:
+        await acquainted(one, other)
         stand = await inside(one, "q", StandIn("old", ("work",)))
         hand = await attach(other.service, "w1", queues=["q"])
         await known(one, "w1")
@@ -140,6 +141,16 @@ async def test_a_job_is_handed_out_by_another_server_and_its_client_answered(
             kept, ended = await asking
             assert ended is not None
             assert (kept.id, ended.state, ended.result) == (job.id, State.DONE, b"7")
+
+
+async def test_what_was_stored_before_a_worker_was_known_is_announced_when_it_is(shared: str) -> None:
+    async with server(shared, timers=False) as one, server(shared, timers=False) as other:
+        await acquainted(one, other)
+        hand = await attach(other.service, "w1")
+        await other.service.dispatch.settled()
+        assert "w1" not in one.service.workers.roster.elsewhere
+        id = await put(one.service)
+        assert (await hand.next()).id == id
 
 
 async def test_jobs_that_come_back_are_announced_too(shared: str) -> None:
@@ -409,3 +420,14 @@ async def test_an_announcement_that_fails_is_none_of_the_callers_business(
             await until(lambda: calls)
         # The other one finds it by looking.
         await hand.next()
+
+
+async def test_what_a_polling_worker_reports_elsewhere_leaves_its_hands(shared: str) -> None:
+    async with two(shared) as (one, other):
+        fetching = asyncio.ensure_future(one.service.workers.fetch(Fetch("p", ("default",), wait=20)))
+        await put(one.service)
+        [job] = (await fetching).jobs
+        worker = one.service.workers.roster["p"]
+        assert list(worker.taken) == [(job.id, job.lease)]
+        await other.service.workers.finish("p", [Ending(job.id, job.lease)])
+        await until(lambda: not worker.taken)

@@ -130,10 +130,10 @@ async def test_what_was_said_while_the_connection_was_cut_is_heard(
     assert [one for one in await heard if one != b"knock"] == [b"missed", b"end"]
 
 
-async def test_messages_are_forgotten_after_a_minute(shared: str, pair: tuple[Engine, Engine]) -> None:
+async def test_messages_are_forgotten_after_some_seconds(shared: str, pair: tuple[Engine, Engine]) -> None:
     sender, _ = pair
     await sender.announce([], [b"old"])
-    postgres.ask(shared, "UPDATE rota.news SET at = at - interval '61 seconds'")
+    postgres.ask(shared, "UPDATE rota.news SET at = at - interval '16 seconds'")
     await sender.announce([], [b"new"])
     care = sender._care  # type: ignore[attr-defined]
     async with sender._readers.session() as session:  # type: ignore[attr-defined]

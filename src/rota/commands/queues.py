@@ -156,6 +156,9 @@ def list_workers() -> None:
         Column("PROGRAMS", whole=True),
         Column("TYPES"),
     ]
+    several = any(one.server is not None for one in found)
+    if several:
+        columns.insert(3, Column("SERVER", whole=True))
     output.table(
         columns,
         [
@@ -163,6 +166,7 @@ def list_workers() -> None:
                 one.worker,
                 Styled(f"{one.name} (draining)", "yellow") if one.draining else one.name,
                 one.transport,
+                *([one.server or "this one"] if several else []),
                 ",".join(one.queues),
                 str(one.running),
                 str(one.slots),

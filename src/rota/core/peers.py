@@ -16,7 +16,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from rota.core import drains, news, servers, upkeep
+from rota.core import drains, news, polled, servers, upkeep
 from rota.core.lookout import Lookout
 from rota.core.others import Others
 from rota.core.relay import PAUSE, Relay
@@ -298,6 +298,8 @@ class Peers(Others):
             await asyncio.sleep(TELL)
             await self._service.read_paused()
             await drains.look(self._service)
+            if self._live:
+                await polled.look(self._service)
 
     async def look(self) -> list[str]:
         """Read all notes; answers the servers that are gone since. Raises StoreError."""

@@ -241,7 +241,7 @@ class Engine(Protocol):
 
     async def announce(self, queues: Sequence[str], news: Sequence[bytes] = ()) -> None:
         """Hint to the others on this store that jobs wait in these queues, and send them messages. Both are
-        hints, never promises. Messages of one engine are read in the order of the calls, within a minute or
+        hints, never promises. Messages of one engine are read in the order of the calls, within seconds or
         never; they should be few and small (up to some 100 kB a call).
         """
         ...

@@ -224,6 +224,8 @@ class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
     draining: bool = False
     sandbox: Sandbox | None = None
     """What it holds programs of others with; None: it runs none."""
+    server: str | None = None
+    """The other server that it is connected to; None: the one that answered."""
 
 
 class Blob(msgspec.Struct, frozen=True):

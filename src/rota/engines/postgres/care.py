@@ -24,7 +24,7 @@ from rota.model.failure import HOURS
 
 log = logging.getLogger("rota.store")
 
-FOLD, LOOK, NEWS, FORGET = 0.5, 1.0, 10.0, 60.0
+FOLD, LOOK, NEWS, FORGET = 0.5, 1.0, 5.0, 60.0
 """Seconds between two rounds of each step."""
 SHARE = 20
 """A step that takes long comes so much more rarely: this part of the time at most is spent on it."""

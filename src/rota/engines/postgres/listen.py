@@ -31,7 +31,7 @@ SELECT DISTINCT queue FROM (
 """
 _LAST = "SELECT sender, max(n) FROM rota.news GROUP BY sender"
 _OF_ONE = "SELECT n, bodies FROM rota.news WHERE sender = $1 AND n > $2 AND n <= $3 ORDER BY n"
-# The table holds the last minute.
+# The table holds what is some seconds old.
 _SINCE = """
 SELECT o.sender, o.n, o.bodies
 FROM rota.news AS o

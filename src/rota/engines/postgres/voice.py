@@ -1,7 +1,7 @@
 """What a server says to the others on the database: one statement on a connection of its own, so that it
 neither waits for long reads nor holds up what is written.
 
-Messages are kept for a minute in a table without a log, and go with the notification where they fit: whoever
+Messages are kept for some seconds in a table without a log, and go with the notification where they fit: whoever
 listens needs no look into the table then.
 """
 
@@ -17,7 +17,7 @@ from rota.engines.postgres.link import Gate, Link, Session
 from rota.model.errors import StoreError
 
 CHANNEL = "rota_queues"
-FORGET_NEWS = "DELETE FROM rota.news WHERE at < clock_timestamp() - interval '1 minute'"
+FORGET_NEWS = "DELETE FROM rota.news WHERE at < clock_timestamp() - interval '15 seconds'"
 _MOST = 7000
 """Bytes of a notification; PostgreSQL takes 8000."""
 _TRIES = 3

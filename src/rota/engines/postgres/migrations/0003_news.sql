@@ -1,5 +1,5 @@
--- What servers tell each other. Numbered by each sender, so that nobody waits for anybody; kept for a minute, and not over a
--- crash of the database: whoever misses something finds it in the other tables.
+-- What servers tell each other. Numbered by each sender, so that nobody waits for anybody; kept for some seconds, and not
+-- over a crash of the database: whoever misses something finds it in the other tables.
 CREATE UNLOGGED TABLE rota.news (
   n      bigint NOT NULL,
   at     timestamptz NOT NULL DEFAULT clock_timestamp(),
