@@ -38,6 +38,8 @@ FORGET = 60.0
 """Seconds after which the note of a lost one is removed."""
 LOOK, TELL, CHANGED = 0.5, 1.0, 0.2
 """Seconds between two looks at the notes, between two notes, and before one about something that changed."""
+MARKS = 1.0
+"""Seconds between two looks at what nobody may have told us of."""
 _UNSEEN = 1.5
 """Seconds without a look after which nobody's silence means anything."""
 
@@ -293,9 +295,9 @@ class Peers(Others):
                 await upkeep.take_back(self._service, gone)
 
     async def _look_at_marks(self) -> None:
-        """What nobody may have told us of."""
+        """Queues that were paused, workers that shall drain."""
         while True:
-            await asyncio.sleep(TELL)
+            await asyncio.sleep(MARKS)
             await self._service.read_paused()
             await drains.look(self._service)
             if self._live:

@@ -1,8 +1,8 @@
 """What a server says to the others on the database: one statement on a connection of its own, so that it
 neither waits for long reads nor holds up what is written.
 
-Messages are kept for some seconds in a table without a log, and go with the notification where they fit: whoever
-listens needs no look into the table then.
+Messages are kept for some seconds in a table without a log, and go with the notification where they fit:
+whoever listens needs no look into the table then.
 """
 
 from __future__ import annotations
