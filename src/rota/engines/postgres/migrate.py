@@ -28,7 +28,7 @@ CREATE TABLE rota.migrations (
   name     text NOT NULL,
   checksum text NOT NULL,
   at       timestamptz NOT NULL DEFAULT now()
-)
+) WITH (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500)
 """
 # From the catalogue itself: a function that looks names up may remember that there was none a moment ago.
 _TABLES = (

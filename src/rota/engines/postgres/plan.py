@@ -23,14 +23,16 @@ Slots = Mapping[tuple[str, str, str], int]
 Kind = tuple[str, str]
 """A queue and a type."""
 
-SPARSE = frozenset({"failed", "cancelled", "running"})
+SPARSE = frozenset({"failed", "cancelled", "running", "scheduled"})
 """States that have an index by age."""
-WAITING = frozenset({"pending", "scheduled"})
-"""States that have an index by something else, which is sorted: good for a few jobs."""
+PENDING = "pending"
+"""The state that has one by lane, and age within it."""
+LANES = 50
+"""Queues and types whose lanes are merged; of more, jobs are sorted if there are few."""
 SMALL = 5000
 """Jobs that are counted rather than guessed at."""
 FEW = 50_000
-"""Waiting jobs that may be sorted."""
+"""Pending jobs that may be sorted."""
 MANY = 200
 """Sources that are not worth merging any more."""
 TAGS = 10_000
@@ -71,20 +73,37 @@ async def plan(session: Session, match: Match, slots: Slots) -> Plan:
     ways: list[tuple[int, list[Source]]] = []
     if match.tag is not None:
         ways.append(await _tag(session, plain(match.tag), slots))
-    jobs = sum(n for (_, _, state), n in slots.items() if state in fit)
-    if states is not None and states <= SPARSE | WAITING and (states <= SPARSE or jobs <= FEW):
-        ways.append((jobs, [Source(state) for state in sorted(fit)]))
+    if states is not None and states <= SPARSE | {PENDING}:
+        jobs = sum(n for (_, _, state), n in slots.items() if state in fit and state != PENDING)
+        sources = [Source(state) for state in sorted(fit) if state != PENDING]
+        way = _pending(match, slots) if PENDING in fit else (0, [])
+        if way is not None:
+            ways.append((jobs + way[0], sources + way[1]))
     if (match.queue is not None or match.type is not None) and len(kinds) <= MANY:
         ways.append((kinds.total(), [Source(KIND, kind) for kind in sorted(kinds)]))
     if match.text is not None:
         everything: Counter[Kind] = Counter()
         for (queue, type, _), n in slots.items():
             everything[queue, type] += n
-        sources = await _text(session, plain(match.text), everything)
-        if sources is not None:
-            jobs = sum(everything[one.values] if one.part == KIND else SMALL for one in sources)
-            ways.append((jobs, sources))
+        found = await _text(session, plain(match.text), everything)
+        if found is not None:
+            jobs = sum(everything[one.values] if one.part == KIND else SMALL for one in found)
+            ways.append((jobs, found))
     return min(ways, key=lambda way: way[0])[1] if ways else None
+
+
+def _pending(match: Match, slots: Slots) -> tuple[int, list[Source]] | None:
+    """By lanes, of the queue and type that are wanted; None where there are too many for that."""
+    lines = [
+        n
+        for (queue, type, state), n in slots.items()
+        if state == PENDING and match.queue in (None, queue) and match.type in (None, type)
+    ]
+    if len(lines) <= LANES:
+        names = [None if name is None else plain(name) for name in (match.queue, match.type)]
+        return sum(lines), [Source(PENDING, tuple(names))]
+    jobs = sum(n for (_, _, state), n in slots.items() if state == PENDING)
+    return (jobs, [Source("sorted")]) if jobs <= FEW else None
 
 
 async def _tag(session: Session, tag: str, slots: Slots) -> tuple[int, list[Source]]:

@@ -23,8 +23,8 @@ _AGES = statements.load("ages")
 
 PATIENCE = 0.1
 """Seconds after which a walk stops."""
-_FIRST, _MOST = 512, 4096
-"""Jobs looked at in the first statement, and at most in one."""
+_FEW, _FIRST, _MOST = 32, 512, 4096
+"""Jobs looked at in the first statement, with a plan and without one, and at most in one."""
 _EARLIEST, _LATEST = -(2**62), 2**62
 
 
@@ -50,7 +50,8 @@ class Walk:
         left: the time is over.
         """
         found: list[Any] = []
-        size, over = max(_FIRST, 2 * limit), _budget()
+        # Where an index leads to the jobs, mostly every candidate is one.
+        size, over = max(_FIRST, 2 * limit) if self._plan is None else max(_FEW, limit), _budget()
         while self.left is not None and len(found) < limit:
             size = min(size, _MOST)
             got, after = await self._piece(columns, self.left, size, limit - len(found))

@@ -43,14 +43,28 @@ SELECT seq FROM (
   SELECT seq FROM rota.jobs WHERE id >= $1 AND id < $2 ORDER BY id OFFSET 0
 ) AS jobs WHERE seq BETWEEN $3 AND $4 ORDER BY seq {order} LIMIT $5;
 
+-- scheduled
+SELECT place FROM rota.jobs WHERE state = 'scheduled' AND place BETWEEN $1 AND $2 ORDER BY place {order} LIMIT $3;
+
 -- pending
+-- Each lane of a queue and type, or of all, gives its next ones.
+SELECT p.place FROM rota.lanes AS l CROSS JOIN LATERAL (
+  (SELECT j.place FROM rota.jobs AS j
+   WHERE j.state = 'pending' AND NOT j.returned AND j.queue = l.queue AND j.type = l.type AND j.priority = l.priority
+     AND j.place BETWEEN $3 AND $4
+   ORDER BY j.place {order} LIMIT $5)
+  UNION ALL
+  (SELECT j.place FROM rota.jobs AS j
+   WHERE j.state = 'pending' AND j.returned AND j.queue = l.queue AND j.type = l.type AND j.priority = l.priority
+     AND j.place BETWEEN $3 AND $4
+   ORDER BY j.place {order} LIMIT $5)
+) AS p
+WHERE l.queue = coalesce($1::text, l.queue) AND l.type = coalesce($2::text, l.type)
+ORDER BY p.place {order} LIMIT $5;
+
+-- sorted
 SELECT place FROM (
   (SELECT place FROM rota.jobs WHERE state = 'pending' AND NOT returned OFFSET 0)
   UNION ALL
   (SELECT place FROM rota.jobs WHERE state = 'pending' AND returned OFFSET 0)
-) AS jobs WHERE place BETWEEN $1 AND $2 ORDER BY place {order} LIMIT $3;
-
--- scheduled
-SELECT place FROM (
-  SELECT place FROM rota.jobs WHERE state = 'scheduled' OFFSET 0
 ) AS jobs WHERE place BETWEEN $1 AND $2 ORDER BY place {order} LIMIT $3;
