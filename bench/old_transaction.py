@@ -15,10 +15,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from rota.engines.open import open_engine
 from rota.model.clock import SECOND
@@ -47,13 +48,13 @@ async def hold(url: str) -> asyncpg.Connection:
     return connection
 
 
-async def alone(url: str, seconds: float, held: bool) -> tuple[list[float], Counter[str]]:
+async def alone(url: str, seconds: float, held: bool) -> tuple[list[float], dict[str, float]]:
     """Jobs per second of the engine, for each twelfth of the time; seconds in each verb."""
     await empty(url)
     engine = await open_engine(url)
     old = await hold(url) if held else None
-    spent: Counter[str] = Counter()
-    limits, spec = Limits(), JobSpec(type="work", payload=b'{"n":1}', delay=None)
+    spent: dict[str, float] = defaultdict(float)
+    limits, spec = Limits(), JobSpec(type="work", payload=msgspec.Raw(b'{"n":1}'), delay=None)
 
     def now() -> int:
         return time.time_ns() // 1000

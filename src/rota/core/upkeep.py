@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection
 
 from rota.core import bound
@@ -147,13 +148,15 @@ async def expire(service: Service) -> None:
 
 
 async def prune(service: Service, breath: float = 0.01) -> None:
-    """Ended jobs past their retention are removed, in small batches with room (``breath`` seconds) for others
-    in between.
+    """Ended jobs past their retention are removed, in small batches with room for others in between: twice
+    the time that each took, and ``breath`` seconds at least. So a million of them that are due at once keep
+    nobody from work, and there is time enough for as many as are stored.
     """
     gone = BATCH
     while gone == BATCH:
+        began = time.monotonic()
         gone = len(await service.engine.delete(Match(delete_at=service.clock.now()), BATCH))
-        await asyncio.sleep(breath)
+        await asyncio.sleep(max(breath, 2 * (time.monotonic() - began)))
 
 
 async def tidy(service: Service) -> None:
