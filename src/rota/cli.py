@@ -34,6 +34,9 @@ SECTIONS: Mapping[str, Mapping[str, Entry]] = {
         "check": Entry("rota.commands.serve:check", "Check the configuration, or the store."),
         "backup": Entry("rota.commands.store:backup", "Copy the store, also while a server works on it."),
         "migrate": Entry("rota.commands.migrate:migrate", "Bring the store's schema up to date."),
+        "move": Entry(
+            "rota.commands.move:move", "Carry a store into another one, as from SQLite to PostgreSQL."
+        ),
         "health": Entry("rota.commands.health:health", "Ask a server whether it is ready."),
         "bench": Entry("rota.commands.bench:bench", "Measure what this machine does."),
     },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +25,19 @@ async def engine(store: str) -> AsyncIterator[Engine]:
     engine = await open_engine(store)
     yield engine
     await engine.close()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Further stores, by engine."""
+    made: list[str] = []
+
+    def make(engine: str) -> str:
+        folder = tmp_path / f"other{len(made)}"
+        folder.mkdir()
+        made.append(fresh(engine, folder))
+        return made[-1]
+
+    yield make
+    for url in made:
+        done_with(url)

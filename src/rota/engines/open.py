@@ -7,12 +7,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from importlib import util
 from typing import TypeVar
 
-from rota.engines import places
+from rota.engines import moving, places
 from rota.engines.base import Engine
 from rota.engines.care import Copied, Verdict
+from rota.engines.carry import Source, Target
+from rota.engines.moving import Moved
 from rota.engines.steps import Schema, Told
 from rota.model.errors import StoreError
 
@@ -125,6 +128,45 @@ def bring(url: str, told: Told) -> Schema:
     from rota.engines.sqlite import migrate as sqlite
 
     return sqlite.bring(path, vfs, told)
+
+
+async def move(source: str, target: str, progress: moving.Progress) -> Moved:
+    """Carry all that is in one store into another one, which is empty or not there yet, and compare both.
+
+    No server may have either of them open, and none can open one meanwhile. The source is not changed. The
+    target is a store when this is done, and as empty as before when it is not, whatever ends it. Raises
+    StoreError, and BadInput for URLs that are none.
+    """
+    async with _source(source) as one, _target(target, one.identity) as other:
+        done = await moving.move(one, other, progress)
+        await moving.to_the_end(other.publish())
+        return done
+
+
+def _source(url: str) -> AbstractAsyncContextManager[Source]:
+    if places.is_postgres(url):
+        places.postgres(url)
+        _need_driver(url)
+        from rota.engines.postgres import carry as postgres
+
+        return postgres.source(url)
+    path, vfs = places.sqlite(url)
+    from rota.engines.sqlite import carry as sqlite
+
+    return sqlite.source(url, path, vfs)
+
+
+def _target(url: str, other: str) -> AbstractAsyncContextManager[Target]:
+    if places.is_postgres(url):
+        places.postgres(url)
+        _need_driver(url)
+        from rota.engines.postgres import carry as postgres
+
+        return postgres.target(url, other)
+    path, vfs = places.sqlite(url)
+    from rota.engines.sqlite import carry as sqlite
+
+    return sqlite.target(url, path, vfs, other)
 
 
 def _wait(work: Coroutine[None, None, T]) -> T:

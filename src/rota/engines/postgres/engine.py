@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from rota.engines.places import postgres
 from rota.engines.postgres import acts, claim, enqueue, failures, files, finish, listen, read
 from rota.engines.postgres.care import Care
+from rota.engines.postgres.carry import refuse_while_moved
 from rota.engines.postgres.errors import DRIVER, cannot_open, lost, refused
 from rota.engines.postgres.floors import Floors
 from rota.engines.postgres.guard import Guard
@@ -72,6 +73,7 @@ async def open_postgres(url: str, *, run: bool = True) -> PostgresEngine:
         connection = await first(gate)
         try:
             await migrate(gate, connection, run=run)
+            await refuse_while_moved(gate, connection)
         except BaseException:
             connection.terminate()
             raise

@@ -62,6 +62,20 @@ async def verify(url: str, *, repair: bool = False) -> Verdict:
         raise cannot_open(url, error) from error
 
 
+async def faults(connection: Any, timeout: float | None = None) -> list[Finding]:
+    """All faults in a store of this schema, as the open transaction sees it; ``timeout`` in seconds, for
+    each look.
+    """
+    findings = []
+    for code, sentence in FAULTS.items():
+        rows = await connection.fetch(_SQL[code], timeout=timeout)
+        if rows:
+            examples = tuple(str(row[0]) for row in rows[:SHOWN])
+            told = f"{len(rows)} {sentence}."
+            findings.append(Finding(code, told, len(rows), examples, code == REPAIRABLE))
+    return findings
+
+
 async def reach(url: str) -> str:
     """Try the connection, and say what is there. Raises StoreError."""
     gate = Gate(postgres(url), url)
@@ -125,12 +139,7 @@ async def _look(url: str, connection: Any) -> Verdict:
         findings: list[Finding] = []
         if schema is not None and known <= schema <= known + AHEAD:
             jobs = dict(await connection.fetch(_SQL["state_counts"]))
-            for code, sentence in FAULTS.items():
-                rows = await connection.fetch(_SQL[code])
-                if rows:
-                    examples = tuple(str(row[0]) for row in rows[:SHOWN])
-                    told = f"{len(rows)} {sentence}."
-                    findings.append(Finding(code, told, len(rows), examples, code == REPAIRABLE))
+            findings = await faults(connection)
     return Verdict(
         path=shown(url),
         size=size,

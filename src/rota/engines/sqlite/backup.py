@@ -18,7 +18,8 @@ from rota.model.errors import StoreError
 PAGES = 2000
 """Pages copied between two calls of ``progress``: 8 MB."""
 
-_SIDES = ("-wal", "-shm", "-journal")
+SIDES = ("-wal", "-shm", "-journal")
+"""What SQLite has beside a file, by the ends of the names."""
 
 
 def backup(
@@ -42,12 +43,12 @@ def backup(
         with closing(open_reading(path, vfs)) as source:
             _make(partial, Path(path).stat().st_size)
             _copy(source, partial, progress)
-        _sync(partial)
+        sync(partial)
         verdict = verify(str(partial))
         if not verdict.sound:
             told = " ".join(f"{one.sentence} ({', '.join(one.examples)})" for one in verdict.findings)
             raise StoreError(f"The copy is not sound and was thrown away: {told}")
-        _put(partial, goal, replace)
+        put(partial, goal, replace)
     except OSError as error:
         raise StoreError(f"The copy {target} cannot be written: {error.strerror}.") from error
     except apsw.FullError:
@@ -55,7 +56,7 @@ def backup(
     except apsw.Error as error:
         raise StoreError(f"The store {path} cannot be copied: {error}.") from error
     finally:
-        for left in (partial, *(Path(f"{partial}{side}") for side in _SIDES)):
+        for left in (partial, *(Path(f"{partial}{side}") for side in SIDES)):
             with contextlib.suppress(OSError):
                 left.unlink()
     return Copied(target, goal.stat().st_size, verdict)
@@ -68,7 +69,7 @@ def _check_target(source: Path, goal: Path, replace: bool) -> None:
         raise StoreError(f"{goal} is the store itself.")
     if is_live(str(goal)):
         raise StoreError(f"{goal} is in use by a server; a copy must not be put there.")
-    there = [str(one) for one in (goal, *(Path(f"{goal}{side}") for side in _SIDES)) if one.exists()]
+    there = [str(one) for one in (goal, *(Path(f"{goal}{side}") for side in SIDES)) if one.exists()]
     if there and not replace:
         raise StoreError(f"{there[0]} is there already; nothing was changed. (--force replaces it.)")
 
@@ -96,11 +97,11 @@ def _copy(source: apsw.Connection, partial: Path, progress: Callable[[int, int],
                 progress(run.page_count - run.remaining, run.page_count)
 
 
-def _put(partial: Path, goal: Path, replace: bool) -> None:
+def put(partial: Path, goal: Path, replace: bool) -> None:
     """Under its name at once and whole, or not at all."""
     if replace:
         # What is left of the file before would be taken for a part of the new one.
-        for side in _SIDES:
+        for side in SIDES:
             Path(f"{goal}{side}").unlink(missing_ok=True)
         partial.replace(goal)
     else:
@@ -113,10 +114,11 @@ def _put(partial: Path, goal: Path, replace: bool) -> None:
             ) from None
         except OSError:
             partial.rename(goal)
-    _sync(goal.parent)
+    sync(goal.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to stable storage."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -22,6 +22,7 @@ _VERIFY = statements.load("verify")
 SHOWN = 5
 """Examples of each fault."""
 REPAIRABLE = "wrong_count"
+DAMAGED = "damaged"
 
 FAULTS: Mapping[str, str] = {
     "wrong_count": "counters do not say how many jobs there are",
@@ -118,6 +119,17 @@ def open_reading(path: str, vfs: str | None) -> apsw.Connection:
     return db
 
 
+def damage(db: apsw.Connection) -> list[Finding]:
+    """What is wrong with the file itself."""
+    told = [str(row[0]) for row in run(db, "PRAGMA integrity_check(100)") if row[0] != "ok"]
+    return [_damaged(told)] if told else []
+
+
+def examine(db: apsw.Connection) -> list[Finding]:
+    """All faults in a store of this schema."""
+    return damage(db) or list(_faults(db))
+
+
 def _look(path: str, vfs: str | None) -> Verdict:
     known = statements.migrations()[-1].number
     jobs: dict[str, int] = {}
@@ -131,12 +143,12 @@ def _look(path: str, vfs: str | None) -> Verdict:
                 raise StoreError(
                     f"{path} was written by a newer Rota (schema {schema}, this one knows {known})."
                 )
-            damage = [str(row[0]) for row in run(db, "PRAGMA integrity_check(100)") if row[0] != "ok"]
-            if damage:
-                findings.append(_damaged(damage))
-            elif schema >= known:
-                jobs = dict(run(db, _VERIFY["state_counts"]))
-                findings += _faults(db)
+            if schema >= known:
+                findings += examine(db)
+                if not any(finding.code == DAMAGED for finding in findings):
+                    jobs = dict(run(db, _VERIFY["state_counts"]))
+            else:
+                findings += damage(db)
     except Damaged as error:
         findings = [_damaged([error.detail])]
     except (apsw.CorruptError, apsw.NotADBError, apsw.IOError) as error:
@@ -167,7 +179,7 @@ def _faults(db: apsw.Connection) -> Iterable[Finding]:
 
 def _damaged(told: list[str]) -> Finding:
     sentence = "The file is damaged: bring back a backup."
-    return Finding("damaged", sentence, len(told), tuple(told[:SHOWN]))
+    return Finding(DAMAGED, sentence, len(told), tuple(told[:SHOWN]))
 
 
 def _recount(path: str, vfs: str | None) -> int:
