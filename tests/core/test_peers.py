@@ -455,3 +455,16 @@ async def test_what_a_polling_worker_reports_elsewhere_leaves_its_hands(shared: 
         assert list(worker.taken) == [(job.id, job.lease)]
         await other.service.workers.finish("p", [Ending(job.id, job.lease)])
         await until(lambda: not worker.taken)
+
+
+async def test_a_worker_that_went_to_another_server_keeps_its_jobs(shared: str) -> None:
+    async with two(shared) as (one, other):
+        hand = await attach(one.service, "w1", slots=2)
+        ids = [await put(one.service) for _ in range(2)]
+        moved, left = await hand.until(2)
+        # The first server notices only now that the connection is gone.
+        await attach(other.service, "w1", held=[moved])
+        await hand.leave()
+        until_ = {job.id: job.lease_until or 0 for job in await one.service.engine.get(ids)}
+        now = one.service.clock.now()
+        assert until_[moved.id] > now + 5 * SECOND > until_[left.id]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rota.core.servers import Counted, ServerNote
+    from rota.core.worker import Worker
 
 
 class Others:
@@ -19,6 +20,10 @@ class Others:
 
     def stop(self, jobs: Sequence[tuple[str, int, str]]) -> None:
         """Running jobs (id, lease, worker) that their workers, wherever they are, shall give up."""
+
+    async def left_by(self, worker: Worker) -> list[tuple[str, int]]:
+        """Leases of a worker whose connection has ended, as far as it did not go on at another server."""
+        return list(worker.taken)
 
     def marked(self) -> None:
         """Queues were paused or resumed."""

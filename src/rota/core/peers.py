@@ -16,7 +16,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-from rota.core import drains, news, polled, servers, upkeep
+from rota.core import drains, moving, news, servers, upkeep
 from rota.core.lookout import Lookout
 from rota.core.others import Others
 from rota.core.relay import PAUSE, Relay
@@ -24,6 +24,7 @@ from rota.core.reports import Rules
 from rota.core.servers import NOTES, Counted, Remote, ServerNote
 from rota.core.service import Service
 from rota.core.store_clock import StoreClock
+from rota.core.worker import Worker
 from rota.engines.base import Engine
 from rota.model.clock import SECOND
 from rota.model.errors import RotaError, StoreError
@@ -138,6 +139,11 @@ class Peers(Others):
 
     def stop(self, jobs: Sequence[tuple[str, int, str]]) -> None:
         self._say(news.Stops(list(jobs)))
+
+    async def left_by(self, worker: Worker) -> list[tuple[str, int]]:
+        if self.alone:
+            return list(worker.taken)
+        return await moving.left_by(self._service, worker)
 
     def marked(self) -> None:
         self._say(news.Paused())
@@ -301,7 +307,7 @@ class Peers(Others):
             await self._service.read_paused()
             await drains.look(self._service)
             if self._live:
-                await polled.look(self._service)
+                await moving.look(self._service)
 
     async def look(self) -> list[str]:
         """Read all notes; answers the servers that are gone since. Raises StoreError."""

@@ -65,19 +65,33 @@ class Relay:
                 self._hold(self._id, events)
 
     def stored(self, jobs: Sequence[NewJob]) -> None:
-        if self._follows:
-            self._move(Move("stored", job.id, job.type, 0, job.state, job.queue) for job in jobs)
+        if follows := self._follows:
+            self._move(
+                [
+                    Move("stored", job.id, job.type, 0, job.state, job.queue)
+                    for job in jobs
+                    if job.type in follows
+                ]
+            )
 
     def started(self, jobs: Sequence[Claimed]) -> None:
-        if self._follows:
-            self._move(Move("started", job.id, job.type, job.lease, State.RUNNING, job.queue) for job in jobs)
+        if follows := self._follows:
+            self._move(
+                [
+                    Move("started", job.id, job.type, job.lease, State.RUNNING, job.queue)
+                    for job in jobs
+                    if job.type in follows
+                ]
+            )
 
     def moved(self, jobs: Sequence[Applied]) -> None:
-        if self._follows:
+        if follows := self._follows:
             self._move(
-                Move("moved", one.id, one.type or "", one.lease, one.state, one.queue)
-                for one in jobs
-                if one.state is not None
+                [
+                    Move("moved", one.id, one.type, one.lease, one.state, one.queue)
+                    for one in jobs
+                    if one.type is not None and one.type in follows and one.state is not None
+                ]
             )
 
     def stories(self) -> list[Story]:
@@ -98,6 +112,7 @@ class Relay:
     def failed(self) -> None:
         """What was to be sent is gone."""
         self._lost = True
+        self._due()
 
     # what happens elsewhere
 
@@ -128,9 +143,9 @@ class Relay:
         if self._merge:
             self._bus.events.put(self._merge.rest())
 
-    def _move(self, moves: Iterable[Move]) -> None:
-        self._moves += [move for move in moves if move.type in self._follows]
-        if self._moves:
+    def _move(self, moves: list[Move]) -> None:
+        if moves:
+            self._moves += moves
             self._added()
 
     def _added(self) -> None:

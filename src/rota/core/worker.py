@@ -102,7 +102,8 @@ class Roster(dict[str, Worker]):
     def set_elsewhere(self, workers: Iterable[Remote]) -> set[str]:
         """These are all workers of the other servers; answers the queues that others than before serve."""
         served, worked = self._served_elsewhere, self._worked_elsewhere
-        self._elsewhere = {worker.id: worker for worker in workers}
+        # One that has just changed servers may be told of twice.
+        self._elsewhere = {worker.id: worker for worker in sorted(workers, key=lambda one: one.last_beat)}
         now = self._elsewhere.values()
         self._served_elsewhere = _served_by(one for one in now if not one.stand_in)
         self._worked_elsewhere = _served_by(now)

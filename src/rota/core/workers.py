@@ -110,7 +110,7 @@ class Workers:
             self._dispatch.wake(worker.queues)
             if worker.taken:
                 now = self._clock.now()
-                beats = [Beat(id, lease) for id, lease in worker.taken]
+                beats = [Beat(id, lease) for id, lease in await self.others.left_by(worker)]
                 await self._engine.extend(beats, now + self.rules.socket_grace, now)
 
     def leave_out(self, worker: Worker, types: Iterable[str]) -> None:

@@ -1,8 +1,11 @@
-"""Workers that poll may report to another server than the one that gave them a job."""
+"""Workers that go from one server to another: those that poll may report elsewhere than they were given a
+job, and who loses its connection may be at another server before the first one has noticed.
+"""
 
 from __future__ import annotations
 
 from rota.core.service import BATCH, Service
+from rota.core.worker import Worker
 from rota.model.job import Match, State
 
 
@@ -24,3 +27,17 @@ async def look(service: Service) -> None:
         for worker, key in piece:
             if key not in running:
                 worker.taken.pop(key, None)
+
+
+async def left_by(service: Service, worker: Worker) -> list[tuple[str, int]]:
+    """Leases of a worker that has left, without those that were extended by another server since this one
+    heard of it last. Raises StoreError.
+    """
+    jobs = {job.id: job for job in await service.engine.get([id for id, _ in worker.taken])}
+    left: list[tuple[str, int]] = []
+    for (id, lease), (_, _, since) in worker.taken.items():
+        job = jobs.get(id)
+        ours = max(since, worker.last_beat) + service.rules.lease
+        if job is not None and job.lease == lease and (job.lease_until or 0) <= ours:
+            left.append((id, lease))
+    return left
