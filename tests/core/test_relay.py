@@ -58,13 +58,16 @@ async def test_the_stream_shows_what_happens_elsewhere_in_order(shared: str, opt
                 await other.service.workers.extend("w1", [], [Progress(job.id, job.lease, 0.5)])
                 await other.service.workers.log([Line(job.id, "hello")], "w1")
                 await hand.end(job)
+            # What happens here waits for what happened elsewhere before.
+            short = await put(other.service, queue="nobody")
+            await one.service.cancel(short)
             await other.service.pause("default")
             events = await heard_until(listener, "paused")
             await other.service.resume("default")
             await hand.leave()
             events += await heard_until(listener, "worker_left")
         whole = ["enqueued", "started", "progress", "log", "finished"]
-        assert lives(events) == dict.fromkeys(ids, whole)
+        assert lives(events) == {**dict.fromkeys(ids, whole), short: ["enqueued", "finished"]}
         assert [event.n for event in events] == list(range(events[0].n, events[0].n + len(events)))
         rest = [event.event for event in events if event.id is None]
         assert rest == ["worker_joined", "paused", "resumed", "worker_left"]
