@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from rota import __version__, builtin, doors, supervise, terms
 from rota.config import Settings
-from rota.core import bound, joblog, peers, upkeep
+from rota.core import bound, joblog, limits, peers, upkeep
 from rota.engines import places
 from rota.engines.open import open_engine
 from rota.model.errors import BadConfig
@@ -50,6 +50,7 @@ async def serve(settings: Settings) -> int:
         service, among = await peers.join(
             engine, terms.rules(settings), terms.limits(settings), url, __version__
         )
+        await limits.publish(engine, service.limits)
         fronts = list(doors.fronts(service, settings))
         servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings, fronts)]
         for server in servers[1:]:

@@ -18,12 +18,13 @@ from rota.core.gather import Gather
 from rota.core.others import Others
 from rota.core.programs import Programs
 from rota.core.queues import QueueInfo, all_queues
+from rota.core.refusals import refusal
 from rota.core.reports import Rules
 from rota.core.series import Series
 from rota.core.workers import Workers
 from rota.engines.base import Engine
 from rota.model.clock import Clock, SystemClock
-from rota.model.errors import BadInput, Conflict, NotFound, RotaError, StoreError
+from rota.model.errors import BadInput, Conflict, NotFound
 from rota.model.job import ENDED, Applied, Job, Kept, LogLine, Match, Note, Page, Request, State
 from rota.model.spec import NAME, NAME_RULE, Limits
 
@@ -62,7 +63,7 @@ class Service:
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""
-        self._enqueue: Gather[Request, list[Kept]] = Gather(self._write, _refusal)
+        self._enqueue: Gather[Request, list[Kept]] = Gather(self._write, refusal)
         self._due = Due(engine, self.clock)
         self.due, self.until_due = self._due.at, self._due.wait
         self.workers.due = self.due
@@ -339,18 +340,6 @@ class Service:
         for worker in list(self.workers.roster.values()):
             if worker.transport == "inside":
                 worker.drain()
-
-
-def _refusal(request: Request, kept: list[Kept]) -> RotaError | None:
-    if request.upload is not None and kept[0].why == "no_upload":
-        return StoreError("The upload went away before the job was stored; send it again.")
-    if not request.keys or all(one.why != "mismatch" for one in kept):
-        return None
-    return Conflict(
-        "This idempotency key was used before with another body; nothing was stored.",
-        code="idempotency_mismatch",
-        field="idempotency_key",
-    )
 
 
 def check_queue(name: str) -> None:

@@ -137,8 +137,9 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
 
     ``why`` is None for a new job (and for one whose id was there already), else ``unique`` or
     ``idempotency``, or ``mismatch`` when the idempotency key was used before with another body (then
-    nothing of the request was stored, and ``id`` is the one asked for); so does ``no_upload``, when the
-    file that the job came with is not there.
+    nothing of the request was stored, and ``id`` is the one asked for); so do ``no_upload``, when the file
+    that the job came with is not there, and ``busy``, when a transaction of somebody else's that is still
+    open has stored a job with one of the keys.
     """
 
     id: str

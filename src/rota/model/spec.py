@@ -16,6 +16,7 @@ import uuid_utils
 
 from rota.model.clock import DAY, SECOND, seconds, to_micros
 from rota.model.errors import BadInput
+from rota.model.fingerprint import fingerprint
 from rota.model.job import (
     Delays,
     Exponential,
@@ -150,8 +151,7 @@ def request(
                         field="idempotency_key",
                     )
                 check_key("idempotency_key", spec.idempotency_key)
-                digest = hashlib.blake2b(msgspec.json.encode(spec), digest_size=16).digest()
-                keys.append(Key(spec.idempotency_key, digest, index, index + 1))
+                keys.append(Key(spec.idempotency_key, fingerprint(spec, jobs[-1]), index, index + 1))
         except BadInput as error:
             if many and error.field is not None:
                 error.field = f"jobs[{index}].{error.field}"

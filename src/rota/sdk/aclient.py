@@ -13,7 +13,7 @@ from typing import Any, TypeVar, Unpack
 import httpx2
 
 from rota.model.spec import JobSpec
-from rota.sdk import calls, trace
+from rota.sdk import calls, trace, transactions
 from rota.sdk.answers import (
     Blob,
     Bulk,
@@ -84,14 +84,22 @@ class AsyncClient:
             await asyncio.sleep(pause)
             tries += 1
 
-    async def enqueue(self, job: JobSpec, *, idempotency_key: str | None = None) -> Created:
-        """As :meth:`Client.enqueue`."""
+    async def enqueue(
+        self, job: JobSpec, *, idempotency_key: str | None = None, connection: Any = None
+    ) -> Created:
+        """As :meth:`Client.enqueue`; ``connection`` is one that is awaited."""
+        if connection is not None:
+            kept = await transactions.aenqueue(connection, [transactions.keyed(job, idempotency_key)])
+            return kept[0]
         return await self.send(calls.enqueue(job, key_for(job, idempotency_key)))
 
     async def enqueue_many(
-        self, jobs: Iterable[JobSpec], *, idempotency_key: str | None = None
+        self, jobs: Iterable[JobSpec], *, idempotency_key: str | None = None, connection: Any = None
     ) -> list[Created]:
         """As :meth:`Client.enqueue_many`: more than 10,000 jobs go in several requests."""
+        if connection is not None:
+            transactions.no_key(idempotency_key)
+            return await transactions.aenqueue(connection, jobs)
         kept: list[Created] = []
         for call in split(jobs, idempotency_key):
             part: list[Created] = await self.send(call)

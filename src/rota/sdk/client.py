@@ -18,7 +18,7 @@ from typing import Any, TypeVar, Unpack
 import httpx2
 
 from rota.model.spec import JobSpec
-from rota.sdk import calls, trace
+from rota.sdk import calls, trace, transactions
 from rota.sdk.answers import (
     Blob,
     Bulk,
@@ -89,15 +89,26 @@ class Client:
             time.sleep(pause)
             tries += 1
 
-    def enqueue(self, job: JobSpec, *, idempotency_key: str | None = None) -> Created:
-        """Store a job (see :func:`rota.job`). When this returns, the job is on stable storage."""
+    def enqueue(self, job: JobSpec, *, idempotency_key: str | None = None, connection: Any = None) -> Created:
+        """Store a job (see :func:`rota.job`). When this returns, the job is on stable storage.
+
+        ``connection``: one to the PostgreSQL of the store; the job becomes part of its transaction instead
+        (:mod:`rota.sdk.transactions`).
+        """
+        if connection is not None:
+            return transactions.enqueue(connection, [transactions.keyed(job, idempotency_key)])[0]
         return self.send(calls.enqueue(job, key_for(job, idempotency_key)))
 
-    def enqueue_many(self, jobs: Iterable[JobSpec], *, idempotency_key: str | None = None) -> list[Created]:
+    def enqueue_many(
+        self, jobs: Iterable[JobSpec], *, idempotency_key: str | None = None, connection: Any = None
+    ) -> list[Created]:
         """Store jobs, in order. Up to 10,000 (and 16 MB) go in one request, which is stored wholly or not at
         all; more are split into several requests, sent one after the other, and a failure leaves the earlier
-        ones stored.
+        ones stored. ``connection``: all in its transaction.
         """
+        if connection is not None:
+            transactions.no_key(idempotency_key)
+            return transactions.enqueue(connection, jobs)
         return [kept for call in split(jobs, idempotency_key) for kept in self.send(call)]
 
     def run(self, job: JobSpec, wait: float = 30.0, *, idempotency_key: str | None = None) -> JobInfo:

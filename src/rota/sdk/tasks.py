@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, cas
 
 from rota.model.job import State
 from rota.model.spec import NAME, NAME_RULE, JobSpec
+from rota.sdk import transactions
 from rota.sdk.context import Context
 from rota.sdk.handle import Handle
 from rota.sdk.options import Options, RetryPolicy, as_states, as_tags
@@ -64,7 +65,8 @@ class Task(Generic[P, R]):
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """Make a job that will call the function with these arguments, and return its handle.
 
-        TypeError when the arguments do not fit; nothing is sent then.
+        TypeError when the arguments do not fit; nothing is sent then. ``connection=`` among them, where the
+        function takes none of that name, is as that of :meth:`options`, which type checkers know.
         """
         return Bound(self, self.defaults).enqueue(*args, **kwargs)
 
@@ -73,20 +75,20 @@ class Task(Generic[P, R]):
         return await Bound(self, self.defaults).aenqueue(*args, **kwargs)
 
     def enqueue_many(
-        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]]
+        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]], *, connection: Any = None
     ) -> list[Handle[R]]:
         """One job per item: ``task.args(...)``, a tuple of arguments, or a dict of arguments by name.
 
         Up to 10,000 jobs go in one request, which is stored wholly or not at all; more are split into
-        several.
+        several. With ``connection`` all are part of its transaction (see :meth:`options`).
         """
-        return Bound(self, self.defaults).enqueue_many(calls)
+        return Bound(self, self.defaults).enqueue_many(calls, connection=connection)
 
     async def aenqueue_many(
-        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]]
+        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]], *, connection: Any = None
     ) -> list[Handle[R]]:
         """As :meth:`enqueue_many`, awaited."""
-        return await Bound(self, self.defaults).aenqueue_many(calls)
+        return await Bound(self, self.defaults).aenqueue_many(calls, connection=connection)
 
     def args(self, *args: P.args, **kwargs: P.kwargs) -> Arguments[P]:
         """Arguments for :meth:`enqueue_many`."""
@@ -114,12 +116,15 @@ class Task(Generic[P, R]):
         idempotency_key: str | None = None,
         retention: Duration | None = None,
         content_type: str | None = None,
+        connection: Any = None,
     ) -> Bound[P, R]:
         """The same task with other options; what is left out is as declared.
 
         ``delay`` / ``run_at``: not before then. ``expires_at``: not after. ``timeout``: per try. ``retries``:
         tries after the first. ``unique_key``: no second job with this key while one is in ``unique_states``.
         ``idempotency_key``: the same key makes the same job. ``retention``: how long the ended job is kept.
+        ``connection``: of psycopg, asyncpg or SQLAlchemy, to the PostgreSQL of the store: the job is part of
+        its transaction, and exists when that is committed.
         """
         given = Options(
             queue=queue,
@@ -138,7 +143,7 @@ class Task(Generic[P, R]):
             retention=retention,
             content_type=content_type,
         )
-        return Bound(self, given.over(self.defaults))
+        return Bound(self, given.over(self.defaults), connection)
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
@@ -147,41 +152,73 @@ class Task(Generic[P, R]):
 class Bound(Generic[P, R]):
     """A task with options, ready to be enqueued."""
 
-    __slots__ = ("_options", "_task")
+    __slots__ = ("_connection", "_options", "_task")
 
-    def __init__(self, task: Task[P, R], options: Options) -> None:
+    def __init__(self, task: Task[P, R], options: Options, connection: Any = None) -> None:
         self._task = task
         self._options = options
+        self._connection = connection
 
     def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """As :meth:`Task.enqueue`."""
-        task = self._task
-        return Handle(task.app, task.app.client.enqueue(self.spec(*args, **kwargs)), task.signature)
+        task, (connection, named) = self._task, self._among(kwargs)
+        spec = self._spec(args, named)
+        if connection is not None:
+            made = transactions.enqueue(connection, [spec])[0]
+        else:
+            made = task.app.client.enqueue(spec)
+        return Handle(task.app, made, task.signature)
 
     async def aenqueue(self, *args: P.args, **kwargs: P.kwargs) -> Handle[R]:
         """As :meth:`Task.aenqueue`."""
-        task = self._task
-        return Handle(task.app, await task.app.aclient.enqueue(self.spec(*args, **kwargs)), task.signature)
+        task, (connection, named) = self._task, self._among(kwargs)
+        spec = self._spec(args, named)
+        if connection is not None:
+            made = (await transactions.aenqueue(connection, [spec]))[0]
+        else:
+            made = await task.app.aclient.enqueue(spec)
+        return Handle(task.app, made, task.signature)
 
     def enqueue_many(
-        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]]
+        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]], *, connection: Any = None
     ) -> list[Handle[R]]:
         """As :meth:`Task.enqueue_many`."""
         task = self._task
-        made = task.app.client.enqueue_many(self._specs(calls))
+        connection = self._connection if connection is None else connection
+        specs = self._specs(calls)
+        if connection is not None:
+            made = transactions.enqueue(connection, specs)
+        else:
+            made = task.app.client.enqueue_many(specs)
         return [Handle(task.app, one, task.signature) for one in made]
 
     async def aenqueue_many(
-        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]]
+        self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]], *, connection: Any = None
     ) -> list[Handle[R]]:
         """As :meth:`Task.aenqueue_many`."""
         task = self._task
-        made = await task.app.aclient.enqueue_many(self._specs(calls))
+        connection = self._connection if connection is None else connection
+        specs = self._specs(calls)
+        if connection is not None:
+            made = await transactions.aenqueue(connection, specs)
+        else:
+            made = await task.app.aclient.enqueue_many(specs)
         return [Handle(task.app, one, task.signature) for one in made]
+
+    def _among(self, named: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+        """The connection, and the arguments without it."""
+        if "connection" not in named or any(
+            one.name == "connection" for one in self._task.signature.parameters
+        ):
+            return self._connection, named
+        return named["connection"], {name: value for name, value in named.items() if name != "connection"}
+
+    def _spec(self, args: Sequence[Any], named: Mapping[str, Any]) -> JobSpec:
+        return self._options.spec(self._task.name, self._task.signature.encode(args, named))
 
     def spec(self, *args: P.args, **kwargs: P.kwargs) -> JobSpec:
         """As :meth:`Task.spec`."""
-        return self._options.spec(self._task.name, self._task.signature.encode(args, kwargs))
+        return self._spec(args, kwargs)
 
     def _specs(self, calls: Iterable[Arguments[P] | Sequence[Any] | Mapping[str, Any]]) -> list[JobSpec]:
         encode, spec, name = self._task.signature.encode, self._options.spec, self._task.name

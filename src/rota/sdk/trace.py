@@ -74,7 +74,9 @@ def written(context: SpanContext) -> dict[str, str]:
 
 @contextmanager
 def sending(jobs: Sequence[JobSpec], url: str) -> Iterator[Callable[[object], None]]:
-    """The span around a request that stores jobs; what it gives takes the answer."""
+    """The span around a request that stores jobs; what it gives takes the answer. ``url``: empty where
+    there is no server in between.
+    """
     tracing = tracer()
     if tracing is None:
         yield _ignore
@@ -87,9 +89,10 @@ def sending(jobs: Sequence[JobSpec], url: str) -> Iterator[Callable[[object], No
     attributes: dict[str, Any] = SYSTEM | {
         "messaging.operation.type": "send",
         "messaging.operation.name": "send",
-        "server.address": place.hostname or "",
-        "server.port": place.port or (443 if place.scheme == "https" else 80),
     }
+    if url:
+        attributes["server.address"] = place.hostname or ""
+        attributes["server.port"] = place.port or (443 if place.scheme == "https" else 80)
     if queue is not None:
         attributes["messaging.destination.name"] = queue
     if type is not None:

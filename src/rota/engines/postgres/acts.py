@@ -60,8 +60,8 @@ async def retry(session: Session, calls: list[tuple[Match, int, int]]) -> list[l
     }
     taken: set[str] = set()
     if wanted:
-        await lock_keys(session, (f"u{key}" for key in wanted))
-        taken = set(await holders(session, wanted))
+        busy = await lock_keys(session, {f"u{key}" for key in wanted})
+        taken = set(await holders(session, wanted)) | {key[1:] for key in busy}
     answers: list[Applied] = []
     again: list[int] = []
     recovered: list[tuple[str, str | None]] = []

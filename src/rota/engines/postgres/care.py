@@ -116,6 +116,8 @@ class Care:
         ):
             await session.fetch(sql, *values)
             await session.commit()
+        await session.fetch(_KINDS["join_lanes"])
+        await session.commit()
         if (await session.fetch(_KINDS["unused"]))[0][0] > UNUSED:
             await session.execute(_KINDS["hold_lanes"])
             await session.fetch(_KINDS["forget_lanes"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,8 +18,6 @@ _ALIKE = _SQL["store"].format(source=_SQL["alike"])
 _EACH = _SQL["store"].format(source=_SQL["each"])
 
 KEY_LIFE = DAY
-BUCKETS = 1024
-"""Locks that keys share: a call with ten thousand of them must not take ten thousand locks."""
 
 Arguments = tuple[Sequence[Request], int]
 
@@ -63,11 +60,12 @@ def joins(one: Arguments, other: Arguments) -> bool:
     return abs(one[1] - other[1]) < DAY // 1440
 
 
-async def lock_keys(session: Session, keys: Iterable[str]) -> None:
-    """Keep everybody else from these keys until the end of the transaction."""
-    buckets = sorted({zlib.crc32(key.encode()) % BUCKETS for key in keys})
-    if buckets:
-        await session.fetch(_SQL["lock"], LOCK, buckets)
+async def lock_keys(session: Session, keys: Iterable[str]) -> set[str]:
+    """Keep everybody else from these keys until the end of the transaction, but for those that are answered:
+    they are in the hands of somebody's transaction that is still open.
+    """
+    wanted = list(keys)
+    return {row[0] for row in await session.fetch(_SQL["lock"], LOCK, wanted)} if wanted else set()
 
 
 async def holders(session: Session, keys: Iterable[str]) -> dict[str, tuple[str, State]]:
@@ -177,13 +175,16 @@ class _Careful:
         self._uploads: dict[str, int] = {}
         self._given: list[tuple[str, int, File]] = []
         self._written: dict[str, tuple[bytes, list[str]]] = {}
+        self._busy: set[str] = set()
 
     async def store(self, requests: Sequence[Request], now: int) -> list[list[Kept]]:
         keys = {key.key for request in requests for key in request.keys}
         unique = {
             job.unique_key for request in requests for job in request.jobs if job.unique_key is not None
         }
-        await lock_keys(self._session, {f"i{key}" for key in keys} | {f"u{key}" for key in unique})
+        self._busy = await lock_keys(
+            self._session, {f"i{key}" for key in keys} | {f"u{key}" for key in unique}
+        )
         ids = {job.id for request in requests for job in request.jobs}
         if keys:
             rows = await self._session.fetch(_SQL["keys"], list(keys), now)
@@ -212,6 +213,8 @@ class _Careful:
         return answers
 
     def _decide(self, request: Request) -> list[Kept]:
+        if self._busy and self._is_busy(request):
+            return [Kept(job.id, None, "busy") for job in request.jobs]
         known, twins, clashes = self._known(request)
         if clashes:
             return [
@@ -237,6 +240,11 @@ class _Careful:
                 given = (key.fingerprint, [one.id for one in kept[key.start : key.stop]])
                 self._written[key.key] = self._keys[key.key] = given
         return kept
+
+    def _is_busy(self, request: Request) -> bool:
+        return any(f"i{key.key}" in self._busy for key in request.keys) or any(
+            f"u{job.unique_key}" in self._busy for job in request.jobs if job.unique_key is not None
+        )
 
     def _take(self, job: NewJob) -> Kept:
         holder = self._holders.get(job.unique_key) if job.unique_key is not None else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import asyncpg
+
 from rota.engines.care import Finding, Verdict
 from rota.engines.places import postgres, shown
 from rota.engines.postgres import statements
@@ -103,9 +105,18 @@ async def _verify(url: str, connection: Any, repair: bool) -> Verdict:
     async with connection.transaction():
         await connection.execute(_PATIENT)
         # Whoever writes counters has to wait until this is over.
-        await connection.execute(
-            "LOCK TABLE rota.changes, rota.counts, rota.jobs IN SHARE ROW EXCLUSIVE MODE"
-        )
+        # Jobs may have been stored in a transaction of somebody else's that stays open: servers do not wait
+        # behind us for it.
+        await connection.execute("SET LOCAL lock_timeout = '1s'")
+        try:
+            await connection.execute(
+                "LOCK TABLE rota.changes, rota.counts, rota.jobs IN SHARE ROW EXCLUSIVE MODE"
+            )
+        except asyncpg.LockNotAvailableError:
+            raise StoreError(
+                "A transaction that is still open has stored jobs; nothing was repaired. "
+                "Try again when it has ended."
+            ) from None
         wrong = len(await connection.fetch(_SQL["wrong_count"]))
         await connection.execute(_SQL["forget_counts"])
         await connection.execute(_SQL["recount"])

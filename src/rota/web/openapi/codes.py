@@ -96,6 +96,7 @@ SPEC: Codes = {
     "invalid_unique_states": 422,
     "invalid_idempotency_key": 422,
     "idempotency_mismatch": 409,
+    "key_in_transaction": 503,
 }
 ARCHIVE_BODY: Codes = {
     "truncated_body": 400,

@@ -6,7 +6,7 @@ FROM (
 ) AS a
 LEFT JOIN LATERAL (
   SELECT p.type, count(*) AS jobs FROM (
-    SELECT l.type FROM rota.lanes AS l
+    SELECT l.type FROM (SELECT DISTINCT queue, type, priority FROM rota.lanes WHERE queue = a.queue) AS l
     CROSS JOIN LATERAL (
       (SELECT 1 FROM rota.jobs AS j
        WHERE j.state = 'pending' AND NOT j.returned AND j.queue = l.queue AND j.type = l.type AND j.priority = l.priority

@@ -3,7 +3,7 @@
 -- are ours. $1 queues; $2-$5 lanes and their floors; $6 types, $7 types not wanted; $8 now; $9 how many, $10 how many to
 -- look at; $11 worker, $12 now, $13 lease, for each of them.
 WITH lane AS MATERIALIZED (
-  SELECT q.n, l.queue, l.type, l.priority, coalesce(f.floor, 0) AS floor
+  SELECT DISTINCT q.n, l.queue, l.type, l.priority, coalesce(f.floor, 0) AS floor
   FROM unnest($1::text[]) WITH ORDINALITY AS q (queue, n)
   JOIN rota.lanes AS l ON l.queue = q.queue
   LEFT JOIN unnest($2::text[], $3::text[], $4::integer[], $5::bigint[]) AS f (queue, type, priority, floor)

@@ -3,10 +3,12 @@ SELECT queue, type, state, sum(jobs)::bigint AS jobs FROM (
   SELECT queue, type, state, jobs FROM rota.counts
   UNION ALL
   SELECT queue, type, state, jobs FROM rota.changes WHERE n > $1
+  UNION ALL
+  SELECT queue, type, state, jobs FROM rota.changes WHERE n < 0
 ) AS c GROUP BY queue, type, state HAVING sum(jobs) > 0;
 
 -- fold
--- One at a time, and nobody waits for it.
+-- One at a time, and nobody waits for it. Changes below zero are those of transactions of others, which may come late.
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock($1::integer, -1) AS mine
 ), gone AS (
@@ -14,13 +16,19 @@ WITH turn AS MATERIALIZED (
     SELECT c.n FROM rota.changes AS c WHERE c.n > $2 AND (SELECT mine FROM turn) ORDER BY c.n LIMIT $3 FOR UPDATE SKIP LOCKED
   )
   RETURNING n, queue, type, state, jobs
+), late AS (
+  DELETE FROM rota.changes WHERE n IN (
+    SELECT c.n FROM rota.changes AS c WHERE c.n < 0 AND (SELECT mine FROM turn) ORDER BY c.n LIMIT $3 FOR UPDATE SKIP LOCKED
+  )
+  RETURNING n, queue, type, state, jobs
 ), fold AS (
   INSERT INTO rota.counts (queue, type, state, jobs)
-  SELECT queue, type, state, sum(jobs) FROM gone GROUP BY queue, type, state HAVING sum(jobs) <> 0 ORDER BY queue, type, state
+  SELECT queue, type, state, sum(jobs) FROM (SELECT * FROM gone UNION ALL SELECT * FROM late) AS c
+  GROUP BY queue, type, state HAVING sum(jobs) <> 0 ORDER BY queue, type, state
   ON CONFLICT (queue, type, state) DO UPDATE SET jobs = rota.counts.jobs + excluded.jobs
 )
 -- The oldest transaction that may still write, and the next one to begin.
-SELECT count(*), max(n), pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+SELECT greatest(count(*), (SELECT count(*) FROM late)), max(n), pg_snapshot_xmin(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 FROM gone;
 
 -- forget
