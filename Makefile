@@ -111,7 +111,7 @@ lock: ## renew requirements.lock and, of it, what the image holds and is built w
 	write() { { echo "# $$3 Made by 'make lock'; do not edit."; sed '/^# .* do not edit\.$$/d' "$$1"; } > "$$2"; }; \
 	compile pyproject.toml --all-extras $(if $(UPGRADE),--upgrade) --output-file "$$place/lock"; \
 	write "$$place/lock" requirements.lock "Every package Rota is built, run and tested with."; \
-	compile pyproject.toml --extra otel --extra postgres --constraints requirements.lock --output-file "$$place/server"; \
+	compile pyproject.toml --extra kafka --extra otel --extra postgres --constraints requirements.lock --output-file "$$place/server"; \
 	write "$$place/server" deploy/image/server.lock "The part of requirements.lock that the image holds."; \
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	    > "$$place/build.in"; \
