@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from rota.commands import output
-from rota.commands.common import MISUSED, as_json, json_option, start_logs
+from rota.commands.common import DONE, FAILED, MISUSED, as_json, json_option, start_logs
 from rota.commands.output import Column
 from rota.commands.settings import DEFAULT_FILE, load_settings
 
@@ -117,6 +117,7 @@ def serve(config: str | None, targets: tuple[str, ...], **flags: Any) -> None:
     from rota.sdk import trace
 
     secrets = [one.reveal() for one in (settings.token, settings.handlers.email.password) if one is not None]
+    secrets += settings.kafka.secrets
     start_logs(settings.log_level, settings.log_format, settings.log_file, secrets)
     # The worker processes log as their server does.
     os.environ.update(ROTA_LOG_LEVEL=settings.log_level, ROTA_LOG_FORMAT=settings.log_format)
@@ -143,7 +144,7 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
     from; then try the sandbox, layer by layer, and say whether programs of others run here.
 
     With faults in it, all of them are printed, and the status is 2. A database that is the store is connected
-    to; when it could not be used, the status is 1.
+    to, and so is Kafka; when one could not be used, the status is 1.
 
     With --store, check the store instead (--store URL: that one), also while a server works on it: the file,
     what belongs together, the counters. Nothing is changed, and the status is 1 when something is wrong.
@@ -164,16 +165,17 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
             raise
         _json({"complaints": error.complaints})
         raise click.exceptions.Exit(MISUSED) from None
-    from rota.commands import programs
+    from rota.commands import kafka, programs
     from rota.config import describe
 
     shown = describe(settings)
     found = programs.find(settings.programs)
     if as_json():
         _reach(settings.store)
+        cluster = kafka.find(settings)
         rows = [{"key": one.key, "value": one.value, "origin": one.origin} for one in shown]
-        _json({"settings": rows, "programs": found.shape()})
-        return
+        _json({"settings": rows, "programs": found.shape(), "kafka": kafka.shape(cluster)})
+        raise click.exceptions.Exit(FAILED if any(one.fault for one in cluster) else DONE)
     columns = [Column("SETTING", whole=True), Column("VALUE", whole=True), Column("FROM", whole=True)]
     output.table(columns, [(one.key, one.text, one.origin) for one in shown])
     output.say()
@@ -185,6 +187,8 @@ def check(config: str | None, targets: tuple[str, ...], repair: bool, **flags: A
         )
     if (there := _reach(settings.store)) is not None:
         output.note(f"\nstore: {there}.")
+    kafka.show(cluster := kafka.find(settings))
+    raise click.exceptions.Exit(FAILED if any(one.fault for one in cluster) else DONE)
 
 
 def _reach(store: str) -> str | None:

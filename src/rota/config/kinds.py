@@ -36,6 +36,8 @@ class Kind:
 
     allowed = "text"
     secret = False
+    quiet = False
+    """A value that is refused may hold secrets, and is not shown."""
 
     def parse(self, value: object) -> Any:
         raise NotImplementedError

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-from rota.config import older
+from rota.config import kafka, older
 from rota.config.kinds import Refused, is_everywhere, is_loopback, split_address
 from rota.config.secret import MASK
 from rota.config.settings import FOR_DEV, PORTS, Key, Settings, all_keys, build
@@ -60,7 +61,7 @@ def describe(settings: Settings) -> list[Shown]:
     for key in all_keys():
         value: Any = settings
         for name in key.path.split("."):
-            value = getattr(value, name)
+            value = getattr(value, f"{name}_" if iskeyword(name) else name)
         origin = settings.origins.get(key.path, "default")
         if value is None:
             shown.append(Shown(key.path, None, "null", origin))
@@ -126,7 +127,7 @@ class _Loading:
                 parsed = None if value is None and key.default is None else self._parse(key, value)
             except Refused as refused:
                 told = str(refused) or f"must be {key.kind.allowed}"
-                given = "" if key.kind.secret else f", not {show(value)}"
+                given = "" if key.kind.secret or key.kind.quiet else f", not {show(value)}"
                 self._complain(key.path, origin, f"{told}{given}.")
                 continue
             self.values[key.path] = parsed
@@ -211,6 +212,9 @@ class _Loading:
                 told = f"must not be below programs.timeout ({programs.timeout:g}s)."
                 complain("programs.max_timeout", told)
         self._check_email(settings, complain)
+        for path, told in kafka.complaints(settings.kafka):
+            if self._together(path, "kafka.brokers"):
+                complain(path, told)
 
     def _check_places(self, settings: Settings, complain: Any) -> None:
         """Where it listens: who reaches that, and what is served there."""

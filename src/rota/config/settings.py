@@ -12,6 +12,7 @@ import msgspec
 
 from rota.config import kinds
 from rota.config.fronts import Fronts, Listeners
+from rota.config.kafka import Kafka
 from rota.config.programs import Programs
 from rota.config.secret import Secret
 from rota.config.store import Store
@@ -113,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dev: Annotated[bool, kinds.Truth()] = False
     handlers: Handlers = Handlers()
     programs: Programs = Programs()
+    kafka: Kafka = Kafka()
     fronts: Fronts = Fronts()
     listeners: Annotated[tuple[tuple[str, tuple[str, ...]], ...], Listeners()] = ()
     origins: dict[str, str] = {}
@@ -146,11 +148,16 @@ def all_keys(section: type[msgspec.Struct] = Settings, prefix: str = "") -> Iter
     hints = get_type_hints(section, include_extras=True)
     empty = section()
     for name in section.__struct_fields__:
-        hint = hints[name]
+        hint, path = hints[name], prefix + spoken(name)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-            yield from all_keys(hint, f"{prefix}{name}.")
+            yield from all_keys(hint, f"{path}.")
         elif metadata := getattr(hint, "__metadata__", None):
-            yield Key(prefix + name, metadata[0], getattr(empty, name))
+            yield Key(path, metadata[0], getattr(empty, name))
+
+
+def spoken(name: str) -> str:
+    """A field's name in paths: one that is a word of Python's has an underscore in the class only."""
+    return name.removesuffix("_")
 
 
 def build(values: dict[str, Any], section: type[msgspec.Struct] = Settings, prefix: str = "") -> Any:
@@ -158,9 +165,9 @@ def build(values: dict[str, Any], section: type[msgspec.Struct] = Settings, pref
     given: dict[str, Any] = {}
     hints = get_type_hints(section)
     for name in section.__struct_fields__:
-        hint = hints[name]
+        hint, path = hints[name], prefix + spoken(name)
         if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
-            given[name] = build(values, hint, f"{prefix}{name}.")
-        elif prefix + name in values:
-            given[name] = values[prefix + name]
+            given[name] = build(values, hint, f"{path}.")
+        elif path in values:
+            given[name] = values[path]
     return section(**given)

@@ -1,0 +1,1 @@
+"""What connects Rota to other systems; see docs/architecture.md."""
