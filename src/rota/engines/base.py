@@ -56,6 +56,10 @@ class Engine(Protocol):
         A request with an ``upload`` has one job, which gets that file, if it is new. When the file is not
         there with all its bytes, or not loose (see :meth:`put_parts`), nothing is stored
         (``why='no_upload'``, ``state=None``).
+
+        A request with a ``position`` stores its jobs, and with them that its source was read up to ``next``,
+        when the source was not read beyond ``first`` before. When it was, nothing of the request is stored
+        (``why='taken'``, ``state=None``); one without jobs only moves the position, and never back.
         """
         ...
 

@@ -124,12 +124,28 @@ class Key(msgspec.Struct, frozen=True, gc=False):
     stop: int
 
 
+class Position(msgspec.Struct, frozen=True, gc=False):
+    """A stretch of a log elsewhere, of which jobs are made: what is numbered ``first`` to before ``next`` in
+    ``source``. How far a source was read is kept under its name as a note of kind :data:`POSITIONS`.
+    """
+
+    source: str
+    first: int
+    next: int
+
+
+POSITIONS = "positions"
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """Jobs that are stored together or not at all. ``upload``: the file of the only one of them."""
+    """Jobs that are stored together or not at all. ``upload``: the file of the only one of them.
+    ``position``: what they were made of; then there may be none.
+    """
 
     jobs: tuple[NewJob, ...]
     keys: tuple[Key, ...] = ()
     upload: File | None = None
+    position: Position | None = None
 
 
 class Kept(msgspec.Struct, frozen=True, gc=False):
@@ -138,8 +154,8 @@ class Kept(msgspec.Struct, frozen=True, gc=False):
     ``why`` is None for a new job (and for one whose id was there already), else ``unique`` or
     ``idempotency``, or ``mismatch`` when the idempotency key was used before with another body (then
     nothing of the request was stored, and ``id`` is the one asked for); so do ``no_upload``, when the file
-    that the job came with is not there, and ``busy``, when a transaction of somebody else's that is still
-    open has stored a job with one of the keys.
+    that the job came with is not there, ``taken``, when jobs were made of that position before, and ``busy``,
+    when a transaction of somebody else's that is still open has stored a job with one of the keys.
     """
 
     id: str

@@ -11,7 +11,7 @@ from rota.engines.postgres.migrate import LOCK
 from rota.engines.postgres.rows import encode
 from rota.model.clock import DAY
 from rota.model.file import File
-from rota.model.job import Kept, Key, NewJob, Request, State
+from rota.model.job import POSITIONS, Kept, Key, NewJob, Request, State
 
 _SQL = statements.load("enqueue")
 _ALIKE = _SQL["store"].format(source=_SQL["alike"])
@@ -51,6 +51,7 @@ def _needs_care(request: Request) -> bool:
     return (
         bool(request.keys)
         or request.upload is not None
+        or request.position is not None
         or any(job.unique_key is not None for job in request.jobs)
     )
 
@@ -176,15 +177,22 @@ class _Careful:
         self._given: list[tuple[str, int, File]] = []
         self._written: dict[str, tuple[bytes, list[str]]] = {}
         self._busy: set[str] = set()
+        self._read: dict[str, int] = {}
+        self._moved: dict[str, int] = {}
 
     async def store(self, requests: Sequence[Request], now: int) -> list[list[Kept]]:
         keys = {key.key for request in requests for key in request.keys}
         unique = {
             job.unique_key for request in requests for job in request.jobs if job.unique_key is not None
         }
+        sources = {request.position.source for request in requests if request.position is not None}
         self._busy = await lock_keys(
-            self._session, {f"i{key}" for key in keys} | {f"u{key}" for key in unique}
+            self._session,
+            {f"i{key}" for key in keys} | {f"u{key}" for key in unique} | {f"p{key}" for key in sources},
         )
+        if sources:
+            rows = await self._session.fetch(_SQL["positions"], POSITIONS, list(sources))
+            self._read = {key: int(body) for key, body in rows}
         ids = {job.id for request in requests for job in request.jobs}
         if keys:
             rows = await self._session.fetch(_SQL["keys"], list(keys), now)
@@ -208,6 +216,9 @@ class _Careful:
             prints = [self._written[name][0] for name in names]
             given = [" ".join(self._written[name][1]) for name in names]
             await self._session.fetch(_SQL["keep_keys"], names, prints, given, now + KEY_LIFE)
+        if self._moved:
+            bodies = [b"%d" % at for at in self._moved.values()]
+            await self._session.fetch(_SQL["keep_positions"], POSITIONS, list(self._moved), bodies)
         if keys:
             await self._session.fetch(_SQL["forget_keys"], now, 2 * len(keys))
         return answers
@@ -215,6 +226,16 @@ class _Careful:
     def _decide(self, request: Request) -> list[Kept]:
         if self._busy and self._is_busy(request):
             return [Kept(job.id, None, "busy") for job in request.jobs]
+        place = request.position
+        if place is None:
+            return self._decide_jobs(request)
+        read = self._read.get(place.source, place.first)
+        if read > place.first and request.jobs:
+            return [Kept(job.id, None, "taken") for job in request.jobs]
+        self._read[place.source] = self._moved[place.source] = max(read, place.next)
+        return self._decide_jobs(request)
+
+    def _decide_jobs(self, request: Request) -> list[Kept]:
         known, twins, clashes = self._known(request)
         if clashes:
             return [

@@ -12,7 +12,7 @@ from operator import attrgetter
 import apsw
 import msgspec
 
-from rota.engines.sqlite import files, rows, statements
+from rota.engines.sqlite import files, positions, rows, statements
 from rota.engines.sqlite.counters import Counters
 from rota.engines.sqlite.match import where
 from rota.engines.sqlite.statements import Row, run, run_many
@@ -56,7 +56,11 @@ def enqueue(db: apsw.Connection, counts: Counters, requests: Sequence[Request], 
     answers: list[list[Kept]] = []
     plain: list[Request] = []
     for request in requests:
-        if (
+        if request.position is not None and not positions.move(db, request.position, bool(request.jobs)):
+            answers += _insert_plain(db, counts, plain)
+            plain = []
+            answers.append([Kept(job.id, None, "taken") for job in request.jobs])
+        elif (
             request.keys
             or request.upload is not None
             or any(job.unique_key is not None for job in request.jobs)

@@ -71,6 +71,14 @@ FROM unnest($1::text[], $2::bytea[], $3::text[]) AS k (key, fingerprint, ids)
 ORDER BY k.key
 ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, ids = excluded.ids, until = excluded.until;
 
+-- positions
+SELECT key, body FROM rota.notes WHERE kind = $1 AND key = ANY ($2::text[]);
+
+-- keep_positions
+INSERT INTO rota.notes (kind, key, body)
+SELECT $1, p.key, p.body FROM unnest($2::text[], $3::bytea[]) AS p (key, body) ORDER BY p.key
+ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body;
+
 -- forget_keys
 DELETE FROM rota.keys
 WHERE key IN (SELECT key FROM rota.keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED);

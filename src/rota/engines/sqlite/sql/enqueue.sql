@@ -24,5 +24,11 @@ SELECT fingerprint, ids FROM keys WHERE key = ? AND until > ?;
 INSERT INTO keys (key, fingerprint, ids, until) VALUES (?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET fingerprint = excluded.fingerprint, ids = excluded.ids, until = excluded.until;
 
+-- position
+SELECT body FROM notes WHERE kind = ? AND key = ?;
+
+-- keep_position
+INSERT INTO notes (kind, key, body) VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body;
+
 -- forget_keys
 DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE until <= ? LIMIT ?);
