@@ -15,7 +15,7 @@ import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 
-from rota import __version__, builtin, doors, supervise, terms
+from rota import __version__, bridges, builtin, doors, supervise, terms
 from rota.config import Settings
 from rota.core import bound, joblog, limits, peers, upkeep
 from rota.engines import places
@@ -37,6 +37,7 @@ def main(settings: Settings) -> int:
 
 async def serve(settings: Settings) -> int:
     """Open the store, listen, work, and on the first signal drain. Raises BadConfig and StoreError."""
+    bridges.validate(settings)
     listeners = doors.open_doors(settings)
     stop = _signals()
     try:
@@ -72,6 +73,7 @@ async def serve(settings: Settings) -> int:
             inside = [group.create_task(one.run(service)) for one in builtin.workers(settings)]
             # Behind "listening": a server that starts does not wait for its sandbox.
             inside.append(group.create_task(builtin.run_programs(service, settings, stop)))
+            edges = group.create_task(bridges.run(service, settings))
             children = group.create_task(_children(settings, url, stop))
             log.info(
                 "listening", extra={"url": url, "store": places.shown(settings.store), "pid": os.getpid()}
@@ -85,11 +87,12 @@ async def serve(settings: Settings) -> int:
             supervise.tell_system("STOPPING=1")
             stop.set()
             service.drain()
+            edges.cancel()
             endings = [
                 *(end(settings.grace) for end in service.endings),
                 bound.at_rest(service, settings.grace),
             ]
-            await asyncio.wait([*inside, children, *(group.create_task(ending) for ending in endings)])
+            await asyncio.wait([*inside, edges, children, *(group.create_task(ending) for ending in endings)])
             service.workers.answer_fetches()
             service.bus.close()
             for server in servers:

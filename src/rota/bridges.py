@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+
+import msgspec
 
 from rota.config import Settings
 from rota.config.kafka import Kafka
+from rota.core.service import Service
 from rota.edges import kafka
 from rota.edges.kafka import Cluster, Finding, Unreachable, Wanted
+from rota.edges.kafka_dead import DeadLetters
+from rota.edges.kafka_in import Reader
+from rota.edges.kafka_record import Source
+from rota.web import strict
 
 
 def cluster(settings: Kafka) -> Cluster:
@@ -25,6 +33,30 @@ def look(settings: Settings) -> list[Finding]:
         return kafka.reach(cluster(told), list(_wanted(told)))
     except Unreachable as error:
         return [Finding("cluster", f"cannot be reached at {', '.join(told.brokers)}: {error}", fault=True)]
+
+
+def validate(settings: Settings) -> None:
+    """Whether the server can do what is set, before it starts. Nothing is connected to. Raises BadConfig."""
+    if settings.kafka.wanted:
+        kafka.validate(cluster(settings.kafka))
+
+
+async def run(service: Service, settings: Settings) -> None:
+    """Make jobs of records, until cancelled."""
+    told = settings.kafka
+    if not told.brokers or not told.in_:
+        return
+    sources = [Source(**msgspec.structs.asdict(one)) for one in told.in_]
+    where = cluster(told)
+    async with asyncio.TaskGroup() as group:
+        for name in sorted({one.group for one in sources}):
+            ours = [one for one in sources if one.group == name]
+            reader = Reader(service, where, ours, _strict, DeadLetters(where))
+            group.create_task(reader.run())
+
+
+def _strict(body: bytes) -> None:
+    strict.check(body, 0)
 
 
 def _wanted(told: Kafka) -> Iterator[Wanted]:

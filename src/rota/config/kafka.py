@@ -125,6 +125,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     max_attempts: int | None = None
     max_payload: int | None = None
+    payload: str = "auto"
     dead_letter: str = ""
     start: str = "earliest"
 
@@ -146,6 +147,7 @@ class Inputs(kinds.Kind):
         "timeout": kinds.Duration(0.001, MAX_TIMEOUT // 1_000_000),
         "max_attempts": kinds.Whole(1, MAX_ATTEMPTS),
         "max_payload": kinds.Size(1, 256 * MiB),
+        "payload": kinds.Choice("auto", "json", "bytes"),
         "start": kinds.Choice("earliest", "latest"),
     }
 

@@ -15,6 +15,7 @@ from rota.core.events import Event, moved, stored
 from rota.core.explain import Line, in_short
 from rota.core.files import Files
 from rota.core.gather import Gather
+from rota.core.intake import Intake
 from rota.core.others import Others
 from rota.core.programs import Programs
 from rota.core.queues import QueueInfo, all_queues
@@ -60,6 +61,7 @@ class Service:
         self.series = Series(engine, self.clock, self.workers.meter)
         self.programs = Programs()
         self.others = Others()
+        self.intake = Intake()
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""

@@ -52,6 +52,10 @@ class Unreachable(Exception):
     """No broker answers; the text says why."""
 
 
+class Broken(Exception):
+    """A client that is of no use any more; another one has to be made. The text says why."""
+
+
 def driver() -> Any:
     """The module that speaks to Kafka. Raises BadConfig when it is not installed."""
     if util.find_spec(DRIVER) is None:
