@@ -138,7 +138,7 @@ class Reader:
                 await self._group.hold(place, hold)
 
     async def _watch(self) -> None:
-        """A topic that was deleted and made again is another one: its records are not those that were read."""
+        """A topic that was deleted and made again is another one, with records of its own."""
         while True:
             await asyncio.sleep(self._group.look_again)
             placed = {place: part for place, part in self._parts.items() if part.source is not None}
@@ -244,11 +244,7 @@ class Reader:
             try:
                 jobs.append(job(record, source, now, self._service.limits, self._strict))
             except Exception as found:
-                error = (
-                    found
-                    if isinstance(found, BadInput)
-                    else BadInput(f"The record is not understood: {found!r}")
-                )
+                error = found if isinstance(found, BadInput) else _puzzled(found)
                 letters.append(Letter(record, source.dead_letter, error))
                 log.warning(
                     "kafka in: no job",
@@ -325,3 +321,9 @@ class Reader:
             else:
                 log.warning("kafka: no broker answers", extra={"group": self._name, "why": away})
         self._intake.away[self._name] = away
+
+
+def _puzzled(error: Exception) -> BadInput:
+    """What nobody foresaw must not hold up the partition for ever."""
+    log.error("kafka in: a record is not understood", exc_info=error)
+    return BadInput(f"The record is not understood: {error!r}.")

@@ -13,6 +13,7 @@ from rota.core.service import Service
 from rota.model.clock import HOUR, MINUTE, SECOND, seconds, to_text
 from rota.model.errors import BadInput
 from rota.model.job import State
+from rota.web import intake
 from rota.web.parameters import Asked, Name, Parameter, Seconds, Time, Whole, Word
 
 RESOLUTIONS = {"5s": FINE, "1m": COARSE}
@@ -50,6 +51,7 @@ async def counters(service: Service) -> dict[str, Any]:
         "slots": sum(worker.slots for worker in roster),
         "running": sum(worker.in_hand for worker in roster),
         "servers": [_server(one) for one in service.others.servers],
+        "kafka_in": intake.shape(service.intake),
     }
 
 

@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 
 from rota import __version__
+from rota.core.intake import Intake
 from rota.core.meter import BUCKETS, Histogram
 from rota.core.queues import QueueInfo
 from rota.core.service import Service
@@ -103,6 +104,7 @@ def _families(service: Service, queues: list[QueueInfo]) -> Iterator[Metric]:
         "rota_leases_expired", "Jobs whose worker was lost.", value=meter.expired_leases
     )
     yield GaugeMetricFamily("rota_loop_lag_seconds", "How late the last timer came.", value=meter.lag)
+    yield from _kafka_in(service.intake)
     vitals = service.engine.vitals()
     yield SummaryMetricFamily(
         "rota_store_commit_seconds",
@@ -110,6 +112,35 @@ def _families(service: Service, queues: list[QueueInfo]) -> Iterator[Metric]:
         count_value=int(vitals["commits"]),
         sum_value=vitals["commit_seconds"],
     )
+
+
+def _kafka_in(intake: Intake) -> Iterator[Metric]:
+    """Nothing where nothing comes in."""
+    if not intake.away:
+        return
+    connected = GaugeMetricFamily(
+        "rota_kafka_in_connected", "1 while a broker answers the readers of a group.", labels=["group"]
+    )
+    for group, away in intake.away.items():
+        connected.add_metric([group], float(away is None))
+    labels = ["group", "topic", "partition"]
+    lag = GaugeMetricFamily("rota_kafka_in_lag_records", "Records that wait to be read.", labels=labels)
+    stopped = GaugeMetricFamily("rota_kafka_in_stopped", "1 while a partition stands still.", labels=labels)
+    for one in intake.sorted():
+        names = [one.group, one.topic, str(one.partition)]
+        if one.lag is not None:
+            lag.add_metric(names, one.lag)
+        stopped.add_metric(names, float(one.stopped is not None))
+    records = CounterMetricFamily(
+        "rota_kafka_in_records", "Records that became jobs.", labels=["group", "topic"]
+    )
+    dead = CounterMetricFamily(
+        "rota_kafka_in_dead_letters", "Records that could not become jobs.", labels=["group", "topic"]
+    )
+    for family, counter in ((records, intake.records), (dead, intake.dead)):
+        for names_, count in sorted(counter.items()):
+            family.add_metric(names_, count)
+    yield from (connected, lag, stopped, records, dead)
 
 
 def _histogram(name: str, told: str, found: Mapping[tuple[str, str], Histogram]) -> Metric:

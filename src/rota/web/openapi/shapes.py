@@ -17,6 +17,7 @@ from rota.model.job import Retry, State
 from rota.model.protocol import Answer, Error, Sandbox
 from rota.model.schema import Base64, Time, Uuid, says
 from rota.web import wire
+from rota.web.openapi.kafka import KafkaIn
 
 
 class StoredMany(msgspec.Struct, frozen=True):
@@ -269,7 +270,8 @@ class RunningServer(msgspec.Struct, frozen=True, kw_only=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """`states`: jobs in the store. `enqueued`, `started`, `finished` and `requeued` count since the servers
     on this store started, this one `uptime` seconds ago. `running`: jobs in the hands of workers.
-    `servers`: this one and all others, where a store can have several.
+    `servers`: this one and all others, where a store can have several. `kafka_in`: what this one reads of
+    Kafka, null where no records come in.
     """
 
     version: str
@@ -284,6 +286,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     running: int
     servers: list[RunningServer]
+    kafka_in: list[KafkaIn] | None = None
 
 
 class Period(msgspec.Struct, frozen=True):
