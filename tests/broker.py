@@ -27,7 +27,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,16 @@ class Broker:
             partitions = consumer.list_topics(topic, _DEADLINE).topics[topic].partitions
             found = consumer.committed([TopicPartition(topic, one) for one in partitions], _DEADLINE)
             return {one.partition: one.offset for one in found if one.offset >= 0}
+        finally:
+            consumer.close()
+
+    def commit(self, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+        """Set a group that has no members to these offsets, by partition."""
+        consumer = self._consumer(group)
+        try:
+            consumer.commit(
+                offsets=[TopicPartition(topic, one, at) for one, at in offsets.items()], asynchronous=False
+            )
         finally:
             consumer.close()
 

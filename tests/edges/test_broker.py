@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from confluent_kafka import Consumer, Producer
 
 from tests import broker
-
-
-@pytest.fixture
-def kafka() -> Iterator[broker.Broker]:
-    with broker.running() as one:
-        yield one
 
 
 def consume(kafka: broker.Broker, topic: str, group: str, count: int) -> list[bytes | None]:

@@ -51,8 +51,9 @@ async def positions(engine: Engine, sources: Sequence[str]) -> dict[str, int]:
     """How far sources were read; those that never were are missing."""
     found = {}
     for source in sources:
-        for note in await engine.notes(POSITIONS, source, source + "\0", 1):
-            found[source] = int(note.body or b"0")
+        for note in await engine.notes(POSITIONS, source, limit=1):
+            if note.key == source:
+                found[source] = int(note.body or b"0")
     return found
 
 

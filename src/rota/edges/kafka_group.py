@@ -17,6 +17,7 @@ from rota.edges.lane import Lane
 
 log = logging.getLogger("rota.kafka")
 
+NOT_YET = "not connected yet"
 POLL = 0.2
 """Seconds that a poll waits for a first record."""
 LEAVE = 5.0
@@ -59,7 +60,8 @@ class Group:
         self._cluster_id: str | None = None
         self._heard = Heard()
         self._owned: set[Place] = set()
-        self._away: str | None = "not connected yet"
+        self._away: str | None = NOT_YET
+        self._why: str | None = None
         self._looked = self._measured = 0.0
         self._done: dict[Place, int] = {}
         self._told: dict[Place, int] = {}
@@ -137,7 +139,7 @@ class Group:
         }
         self._heard, self._fatal, self._owned = Heard(), None, set()
         self._done, self._told = {}, {}
-        self._away, self._looked = "not connected yet", 0.0
+        self._away, self._looked = NOT_YET, 0.0
         try:
             self._admin = AdminClient(kafka.connection(self._cluster))
             self._consumer = Consumer(conf)
@@ -264,9 +266,12 @@ class Group:
         if error.fatal():
             self._fatal = error.str()
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._away = self._away or error.str()
-        elif error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError._RESOLVE):
-            self._away = error.str()
+            self._away = self._why or error.str()
+        else:
+            # What it says of one connection tells why none works, should that come to be.
+            self._why = error.str()
+            if error.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                self._away = self._why
 
     async def _look(self) -> None:
         """Whether somebody answers again."""
@@ -274,6 +279,8 @@ class Group:
             self._looked = time.monotonic()
             if await self._asking(self._answers):
                 self._away = None
+            elif self._away == NOT_YET:
+                self._away = "no answer"
 
     def _answers(self) -> bool:
         from confluent_kafka import KafkaException

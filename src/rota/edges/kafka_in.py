@@ -20,7 +20,7 @@ from rota.core.service import Service
 from rota.edges import kafka
 from rota.edges.kafka import Cluster
 from rota.edges.kafka_dead import DeadLetters, Letter, NotTaken
-from rota.edges.kafka_group import Group
+from rota.edges.kafka_group import NOT_YET, Group
 from rota.edges.kafka_record import Record, Source, Strict, job
 from rota.model.errors import BadInput, StoreError
 from rota.model.job import Kept, NewJob, Position, Request
@@ -85,7 +85,7 @@ class Reader:
 
     async def run(self) -> None:
         """Read until cancelled; then leave the group, so that others need not wait for the partitions."""
-        self._intake.away[self._name] = "not connected yet"
+        self._intake.away[self._name] = NOT_YET
         try:
             while True:
                 try:
@@ -314,13 +314,11 @@ class Reader:
         return f"kafka/{self._name}/{id}/{place[1]}"
 
     def _tell_away(self, away: str | None) -> None:
-        before = self._intake.away.get(self._name)
-        if (before is None) != (away is None):
-            if away is None:
-                log.info("kafka: connected", extra={"group": self._name})
-            else:
-                log.warning("kafka: no broker answers", extra={"group": self._name, "why": away})
-        self._intake.away[self._name] = away
+        before, self._intake.away[self._name] = self._intake.away.get(self._name), away
+        if away is None and before is not None:
+            log.info("kafka: connected", extra={"group": self._name})
+        elif away not in (None, NOT_YET) and before in (None, NOT_YET):
+            log.warning("kafka: no broker answers", extra={"group": self._name, "why": away})
 
 
 def _puzzled(error: Exception) -> BadInput:

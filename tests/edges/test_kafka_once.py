@@ -1,0 +1,130 @@
+"""Each record becomes one job, whatever dies, stands still, or believes that a partition is still his."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests import broker, postgres
+from tests.crash.kit import frozen, until
+from tests.edges.kit import exactly_once, numbers, reading, stored
+
+MANY = 10_000
+
+
+def test_a_server_that_is_killed_goes_on_where_the_store_is(tmp_path: Path, kafka: broker.Broker) -> None:
+    topic = kafka.topic(partitions=4)
+    store = f"sqlite:///{tmp_path / 'rota.db'}"
+    kafka.produce(topic, numbers(0, MANY), keys=[b"%d" % n for n in range(MANY)])
+    for jobs in (1, MANY // 3):
+        with reading(kafka, tmp_path, topic) as server:
+            server.until(jobs)
+            server.kill()
+    with reading(kafka, tmp_path, topic) as server:
+        server.until(MANY)
+    assert kafka.committed("rota", topic) == kafka.ends(topic)
+    exactly_once(stored(store), kafka, topic, MANY)
+    # Somebody sets the group back: the store knows better.
+    kafka.commit("rota", topic, dict.fromkeys(range(4), 0))
+    with reading(kafka, tmp_path, topic) as server:
+        kafka.produce(topic, numbers(0, 8), partition=3)
+        server.until(MANY + 8)
+    exactly_once(stored(store), kafka, topic, MANY + 8)
+
+
+def test_two_servers_share_and_take_over_from_each_other(tmp_path: Path, kafka: broker.Broker) -> None:
+    """One is frozen for so long that the other one gets its partitions, and wakes with some in its hands."""
+    topic = kafka.topic(partitions=4)
+    store = postgres.fresh()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    kafka.produce(topic, numbers(0, MANY // 2))
+    with reading(kafka, tmp_path / "b", topic, store=store) as b:
+        with reading(kafka, tmp_path / "a", topic, store=store) as a:
+            until(lambda: a.partitions() and b.partitions(), "both have partitions", 40)
+            assert a.partitions().isdisjoint(b.partitions())
+            kafka.produce(topic, numbers(MANY // 2, MANY))
+            with frozen(a.pid):
+                until(lambda: b.partitions() == {0, 1, 2, 3}, "one has all partitions", 40)
+                b.until(MANY)
+            until(lambda: a.partitions() and a.partitions() != {0, 1, 2, 3}, "both share again", 40)
+            kafka.produce(topic, numbers(MANY, MANY + 2000))
+            b.kill()
+            a.until(MANY + 2000)
+    exactly_once(stored(store), kafka, topic, MANY + 2000)
+    postgres.drop(store)
+
+
+def test_a_broker_that_is_killed_or_stands_still_costs_no_record(
+    tmp_path: Path, kafka: broker.Broker
+) -> None:
+    topic = kafka.topic(partitions=2)
+    kafka.produce(topic, numbers(0, 3000))
+    with reading(kafka, tmp_path, topic) as server:
+        server.until(1)
+        kafka.kill()
+        until(lambda: not server.kafka()["connected"], "word of a broker that is away")
+        assert server.http.get("/readyz").status_code == 200
+        kafka.start()
+        kafka.produce(topic, numbers(3000, 4000))
+        server.until(4000)
+        assert server.kafka()["connected"]
+        with kafka.standing_still():
+            assert server.http.post("/v1/jobs", json={"type": "other", "queue": "q"}).status_code == 201
+        kafka.produce(topic, numbers(4000, 5000))
+        server.until(5001)
+    jobs = [job for job in stored(f"sqlite:///{tmp_path / 'rota.db'}") if job.type == "work"]
+    exactly_once(jobs, kafka, topic, 5000)
+
+
+def test_a_store_that_is_away_holds_records_back_and_keeps_the_partitions(
+    tmp_path: Path, kafka: broker.Broker
+) -> None:
+    topic = kafka.topic(partitions=2)
+    with postgres.Cluster(durable=True) as cluster:
+        store = cluster.database("one")
+        with reading(kafka, tmp_path, topic, store=store) as server:
+            kafka.produce(topic, numbers(0, 100))
+            server.until(100)
+            cluster.kill()
+            kafka.produce(topic, numbers(100, 6000))
+            until(lambda: any("kafka in: stands still" in line for line in server.lines), "a word of it")
+            cluster.start()
+            server.until(6000)
+            assert not server.stopped()
+            with cluster.standing_still():
+                kafka.produce(topic, numbers(6000, 7000))
+            server.until(7000)
+        exactly_once(stored(store), kafka, topic, 7000)
+
+
+def test_a_server_that_starts_without_a_broker_joins_when_it_is_there(
+    tmp_path: Path, kafka: broker.Broker
+) -> None:
+    topic = kafka.topic()
+    kafka.produce(topic, numbers(0, 10))
+    kafka.kill()
+    with reading(kafka, tmp_path, topic) as server:
+        server.wait_for("kafka: no broker answers")
+        assert not server.kafka()["connected"]
+        kafka.start()
+        server.until(10)
+        server.wait_for("kafka: connected")
+
+
+def test_a_partition_that_is_added_and_a_topic_that_is_made_again(
+    tmp_path: Path, kafka: broker.Broker
+) -> None:
+    topic = kafka.topic()
+    kafka.produce(topic, numbers(0, 10))
+    with reading(kafka, tmp_path, topic) as server:
+        server.until(10)
+        kafka.grow(topic, 2)
+        until(lambda: len(kafka.ends(topic)) == 2, "another partition")
+        kafka.produce(topic, numbers(10, 15), partition=1)
+        server.until(15)
+    kafka.drop(topic)
+    kafka.topic(name=topic)
+    kafka.produce(topic, numbers(0, 4))
+    with reading(kafka, tmp_path, topic) as server:
+        # The same places in a log, and other records.
+        server.until(19)
