@@ -142,10 +142,10 @@ class Broker:
         keys: Sequence[bytes | None] | None = None,
         headers: Headers | None = None,
         partition: int | None = None,
-        **options: Any,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Write records, and return when the broker has them all."""
-        producer = Producer({**self._conf, "linger.ms": 5, "enable.idempotence": True, **options})
+        producer = Producer({**self._conf, "linger.ms": 5, "enable.idempotence": True, **(options or {})})
         told: list[Any] = []
         more: dict[str, Any] = {} if partition is None else {"partition": partition}
         for index, value in enumerate(values):
@@ -250,6 +250,10 @@ class Broker:
             if self.ours:
                 os.kill(self.pid, signal.SIGCONT)
             self._relay.mend()
+
+    def refuse_writes(self, refuse: bool) -> None:
+        """Whether nobody but ourselves can write; then nobody is answered who tries."""
+        self._relay.swallow(refuse)
 
     def close(self) -> None:
         """End it and forget what it kept; of somebody else's cluster what the tests made there."""

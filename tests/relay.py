@@ -15,7 +15,7 @@ from typing import Any
 
 Place = tuple[str, int]
 
-_METADATA, _COORDINATOR, _CLUSTER = 3, 10, 60
+_PRODUCE, _METADATA, _COORDINATOR, _CLUSTER = 0, 3, 10, 60
 _NAMES = {_METADATA: "metadata", _COORDINATOR: "coordinator", _CLUSTER: "cluster"}
 
 
@@ -28,7 +28,7 @@ class Relay:
         self._thread.start()
         self._servers: dict[Place, asyncio.Server] = {}
         self._open = asyncio.Event()
-        self._broken = False
+        self._broken = self._swallow = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._do(self._set_open(True))
         host, port = self._do(self._listen(broker))
@@ -41,6 +41,10 @@ class Relay:
     def stall(self) -> None:
         """Pass nothing on."""
         self._do(self._set_open(False))
+
+    def swallow(self, writes: bool) -> None:
+        """Whether requests that write records are lost on their way."""
+        self._swallow = writes
 
     def mend(self) -> None:
         """All is well again."""
@@ -107,7 +111,8 @@ class Relay:
                 api, version, number = struct.unpack_from(">hhi", frame)
                 if api in _NAMES:
                     asked[number] = api, version
-                await self._pass(frame, far_writer)
+                if not (self._swallow and api == _PRODUCE):
+                    await self._pass(frame, far_writer)
 
         async def answers() -> None:
             while True:

@@ -55,15 +55,14 @@ class DeadLetters:
 
         try:
             if self._producer is None:
-                self._producer = Producer(
-                    kafka.connection(
-                        self._cluster,
-                        enable_idempotence=True,
-                        linger_ms=5,
-                        delivery_timeout_ms=int(PATIENCE * 1000),
-                        message_max_bytes=_LARGEST,
-                    )
+                conf = kafka.connection(
+                    self._cluster,
+                    enable_idempotence=True,
+                    linger_ms=5,
+                    delivery_timeout_ms=int(PATIENCE * 1000),
                 )
+                # How large a record may be is for the topic to say.
+                self._producer = Producer({"message.max.bytes": _LARGEST, **conf})
             failed = self._write(letters, whole=True)
             small = [letter for letter, code in failed if code == KafkaError.MSG_SIZE_TOO_LARGE]
             if small and len(small) == len(failed):
