@@ -24,6 +24,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -61,9 +62,9 @@ wait $pid
 
 
 @contextlib.contextmanager
-def running(*flags: str) -> Iterator[Broker]:
-    """A broker, for as long as the block lasts. With ``flags`` (``--cert`` ...) it is always our own."""
-    kafka = Broker(None if flags else _GIVEN, *flags)
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Broker]:
+    """A broker, for as long as the block lasts. ``tls``: what the relay shows to clients."""
+    kafka = Broker(_GIVEN, tls)
     try:
         yield kafka
     finally:
@@ -73,9 +74,8 @@ def running(*flags: str) -> Iterator[Broker]:
 class Broker:
     """A broker behind a relay, with an administrator, a producer and readers."""
 
-    def __init__(self, given: str | None, *flags: str) -> None:
+    def __init__(self, given: str | None, tls: ssl.SSLContext | None = None) -> None:
         self.ours = given is None
-        self._flags = flags
         self._watch: subprocess.Popen[bytes] | None = None
         self._buckets: Buckets | None = None
         self._folder: Path | None = None
@@ -89,11 +89,11 @@ class Broker:
         else:
             name, _, number = given.rpartition(":")
             self._place = (name.strip("[]"), int(number))
-        self._relay = Relay(self._place)
+        self.relay = Relay(self._place, tls)
         self._groups: list[str] = []
         self._topics: list[str] = []
         self._producers: list[Producer] = []
-        self.address = self._relay.address
+        self.address = self.relay.address
         if self.ours:
             self._launch()
         # Past the relay, so that tests can look at a cluster that Rota cannot reach.
@@ -230,18 +230,18 @@ class Broker:
         if self.ours:
             os.kill(self.pid, signal.SIGKILL)
             self._unwatch()
-        self._relay.cut()
+        self.relay.cut()
 
     def start(self) -> None:
         """It is there again, with all that it acknowledged."""
         if self.ours:
             self._launch()
-        self._relay.mend()
+        self.relay.mend()
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
         """Connections stay open and new ones are taken, but nobody answers."""
-        self._relay.stall()
+        self.relay.stall()
         if self.ours:
             os.kill(self.pid, signal.SIGSTOP)
         try:
@@ -249,11 +249,11 @@ class Broker:
         finally:
             if self.ours:
                 os.kill(self.pid, signal.SIGCONT)
-            self._relay.mend()
+            self.relay.mend()
 
     def refuse_writes(self, refuse: bool) -> None:
         """Whether nobody but ourselves can write; then nobody is answered who tries."""
-        self._relay.swallow(refuse)
+        self.relay.swallow(refuse)
 
     def close(self) -> None:
         """End it and forget what it kept; of somebody else's cluster what the tests made there."""
@@ -261,7 +261,7 @@ class Broker:
             with contextlib.suppress(KafkaException):
                 for done in self.admin.delete_topics(self._topics).values() if self._topics else ():
                     done.result(_DEADLINE)
-        self._relay.close()
+        self.relay.close()
         if self.ours:
             self._unwatch()
         if self._buckets is not None:
@@ -276,9 +276,8 @@ class Broker:
         assert self._folder is not None
         assert self._buckets is not None
         host, port = self._place
-        secure = "tls" if "--cert" in self._flags else "tcp"
-        url = f"{secure}://{host}:{port}"
-        command = [str(self._binary), "broker", *self._flags, "--listener-url", url]
+        url = f"tcp://{host}:{port}"
+        command = [str(self._binary), "broker", "--listener-url", url]
         command += ["--advertised-listener-url", url, "--storage-engine", "s3://rota/"]
         log = self._folder / "log"
         self._watch = subprocess.Popen(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 import threading
 from collections.abc import Coroutine
@@ -22,7 +23,8 @@ _NAMES = {_METADATA: "metadata", _COORDINATOR: "coordinator", _CLUSTER: "cluster
 class Relay:
     """At ``address``, until :meth:`close`."""
 
-    def __init__(self, broker: Place) -> None:
+    def __init__(self, broker: Place, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -91,7 +93,7 @@ class Relay:
                     self._tasks.discard(task)
                     writer.transport.abort()
 
-            self._servers[broker] = await asyncio.start_server(serve, "127.0.0.1", 0)
+            self._servers[broker] = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self._tls)
         host, port = self._servers[broker].sockets[0].getsockname()[:2]
         return str(host), int(port)
 

@@ -35,6 +35,7 @@ FLOORS = {
     "config",
     "app",
     "bench",
+    "bridges",
     "builtin",
     "confined",
     "direct",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rota.engines.open import backup
 from tests import broker, postgres
 from tests.crash.kit import frozen, until
 from tests.edges.kit import exactly_once, numbers, reading, stored
 
 MANY = 10_000
+SHARED = 4000
 
 
 def test_a_server_that_is_killed_goes_on_where_the_store_is(tmp_path: Path, kafka: broker.Broker) -> None:
@@ -37,20 +39,20 @@ def test_two_servers_share_and_take_over_from_each_other(tmp_path: Path, kafka: 
     store = postgres.fresh()
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    kafka.produce(topic, numbers(0, MANY // 2))
+    kafka.produce(topic, numbers(0, SHARED // 2))
     with reading(kafka, tmp_path / "b", topic, store=store) as b:
         with reading(kafka, tmp_path / "a", topic, store=store) as a:
             until(lambda: a.partitions() and b.partitions(), "both have partitions", 40)
             assert a.partitions().isdisjoint(b.partitions())
-            kafka.produce(topic, numbers(MANY // 2, MANY))
+            kafka.produce(topic, numbers(SHARED // 2, SHARED))
             with frozen(a.pid):
                 until(lambda: b.partitions() == {0, 1, 2, 3}, "one has all partitions", 40)
-                b.until(MANY)
+                b.until(SHARED)
             until(lambda: a.partitions() and a.partitions() != {0, 1, 2, 3}, "both share again", 40)
-            kafka.produce(topic, numbers(MANY, MANY + 2000))
+            kafka.produce(topic, numbers(SHARED, SHARED + 1000))
             b.kill()
-            a.until(MANY + 2000)
-    exactly_once(stored(store), kafka, topic, MANY + 2000)
+            a.until(SHARED + 1000)
+    exactly_once(stored(store), kafka, topic, SHARED + 1000)
     postgres.drop(store)
 
 
@@ -122,9 +124,28 @@ def test_a_partition_that_is_added_and_a_topic_that_is_made_again(
         until(lambda: len(kafka.ends(topic)) == 2, "another partition")
         kafka.produce(topic, numbers(10, 15), partition=1)
         server.until(15)
+    # The same places in a log, and other records. While somebody reads it, the driver does not survive that.
     kafka.drop(topic)
     kafka.topic(name=topic)
     kafka.produce(topic, numbers(0, 4))
     with reading(kafka, tmp_path, topic) as server:
-        # The same places in a log, and other records.
         server.until(19)
+
+
+def test_a_store_that_is_restored_reads_again_what_it_lacks(tmp_path: Path, kafka: broker.Broker) -> None:
+    topic = kafka.topic()
+    kept = tmp_path / "kept.db"
+    kafka.produce(topic, numbers(0, 10))
+    with reading(kafka, tmp_path, topic) as server:
+        server.until(10)
+    backup(f"sqlite:///{tmp_path / 'rota.db'}", str(kept))
+    with reading(kafka, tmp_path, topic) as server:
+        kafka.produce(topic, numbers(10, 20))
+        server.until(20)
+    assert kafka.committed("rota", topic) == {0: 20}
+    for name in ("rota.db-wal", "rota.db-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    kept.replace(tmp_path / "rota.db")
+    with reading(kafka, tmp_path, topic) as server:
+        server.until(20)
+    exactly_once(stored(f"sqlite:///{tmp_path / 'rota.db'}"), kafka, topic, 20)

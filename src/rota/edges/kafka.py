@@ -6,7 +6,6 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from importlib import util
 from typing import Any
 
 import msgspec
@@ -15,7 +14,6 @@ from rota.model.errors import BadConfig
 
 log = logging.getLogger("rota.kafka")
 
-DRIVER = "confluent_kafka"
 INSTALL = "pip install 'rota[kafka]'"
 PATIENCE = 10.0
 """Seconds that a check takes at most."""
@@ -58,10 +56,10 @@ class Broken(Exception):
 
 def driver() -> Any:
     """The module that speaks to Kafka. Raises BadConfig when it is not installed."""
-    if util.find_spec(DRIVER) is None:
-        raise BadConfig([f"kafka: needs the package confluent-kafka: {INSTALL}."])
-    import confluent_kafka
-
+    try:
+        import confluent_kafka
+    except ImportError:
+        raise BadConfig([f"kafka: needs the package confluent-kafka: {INSTALL}."]) from None
     return confluent_kafka
 
 
