@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -17,7 +16,6 @@ import pytest
 from rota.engines.open import open_engine
 from rota.engines.postgres import plan, statements
 from rota.engines.postgres.engine import PostgresEngine
-from rota.engines.postgres.enqueue import BUCKETS
 from rota.engines.postgres.migrate import LOCK
 from rota.engines.postgres.voice import CHANNEL
 from rota.model.clock import HOUR
@@ -63,7 +61,7 @@ async def test_locks_of_keys_are_taken_in_order(
         "AND pid IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
     )
     waited = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    buckets = sorted({bucket(f"u{key}") for key in keys})
+    buckets = [row[0] for row in await other.fetch(BUCKETS, [f"u{key}" for key in keys])]
     await other.execute("BEGIN")
     await other.execute("SELECT pg_advisory_xact_lock($1::integer, $2::integer)", LOCK, buckets[place])
     request = Request(tuple(job(unique_key=key) for key in reversed(keys)))
@@ -75,9 +73,10 @@ async def test_locks_of_keys_are_taken_in_order(
     assert {one.why for one in kept} == {"unique"}
 
 
-def bucket(key: str) -> int:
-    """The lock of a key."""
-    return zlib.crc32(key.encode()) % BUCKETS
+BUCKETS = (
+    "SELECT DISTINCT hashtextextended(k, 0) & 1023 AS bucket FROM unnest($1::text[]) AS k ORDER BY bucket"
+)
+"""The locks of keys, in order."""
 
 
 REFUSE = """
