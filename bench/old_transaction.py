@@ -127,7 +127,7 @@ def whole(url: str, scale: float, held: bool) -> float:
         if old is not None:
             await old.close()
         figures = json.loads(said)["figures"]
-        return float(next(one["value"] for one in figures if one["name"] == "both"))
+        return float(figures["both_rate"]["value"])
 
     return asyncio.run(run())
 
