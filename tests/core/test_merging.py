@@ -96,3 +96,19 @@ def test_a_clock_that_is_set_back_holds_nothing_up() -> None:
     merge = Merge()
     merge.put("a", [told("enqueued", 0)], NOW)
     assert words(merge.ready(NOW - 3600 * SECOND)) == ["enqueued"]
+
+
+def test_where_others_come_late_more_is_waited_for() -> None:
+    merge = Merge()
+    merge.late(3 * HOLD)
+    merge.put("a", [told("finished", 0)], NOW)
+    assert merge.ready(NOW + 3 * HOLD) == []
+    merge.put("b", [told("enqueued", -1)], NOW + 3 * HOLD)
+    assert words(merge.ready(NOW + 5 * HOLD)) == ["enqueued", "finished"]
+    for _ in range(50):
+        merge.late(0)
+    merge.put("a", [told("finished", 0)], NOW)
+    assert words(merge.ready(NOW + HOLD)) == ["finished"]
+    merge.late(3600 * SECOND)
+    merge.put("a", [told("finished", 0)], NOW)
+    assert words(merge.ready(NOW + SECOND)) == ["finished"]

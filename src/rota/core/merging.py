@@ -10,8 +10,10 @@ from typing import NamedTuple
 from rota.core.events import Event
 from rota.model.clock import SECOND
 
-HOLD = SECOND // 10
-"""For so long an event waits for those of other servers that come before it, in microseconds."""
+HOLD, MOST = SECOND // 10, SECOND
+"""For so long an event waits for those of other servers that come before it, in microseconds: at least, and
+where those come late at most.
+"""
 CLOSE = SECOND // 20
 """Of two events of a job that are closer than that, their times do not tell the first."""
 _RANKS = {"enqueued": 0, "started": 1, "requeued": 4, "finished": 4, "deleted": 6}
@@ -34,6 +36,7 @@ class Merge:
 
     def __init__(self) -> None:
         self._held: list[Held] = []
+        self._hold = HOLD
         self._latest: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -47,9 +50,13 @@ class Merge:
             self._held.append(Held(latest, now, server, event))
         self._latest[server] = latest
 
+    def late(self, age: int) -> None:
+        """Events of others took so long to get here: more is waited for, and less again by and by."""
+        self._hold = min(MOST, max(HOLD, self._hold * 9 // 10, age * 3 // 2))
+
     def ready(self, now: int) -> list[Event]:
         """Those whose time has come, in order."""
-        due = now - HOLD
+        due = now - self._hold
         ready = [one for one in self._held if one.at <= due or one.came <= due or one.came > now]
         if ready:
             self._held = [one for one in self._held if one.at > due and due < one.came <= now]

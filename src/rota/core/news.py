@@ -13,10 +13,12 @@ from rota.model.job import State
 
 class Here(msgspec.Struct, frozen=True, tag="here", array_like=True):
     """A server is there, or something about it or its workers has changed: its note says what. What it wants
-    to hear (see :class:`rota.core.servers.ServerNote`) is worth knowing at once.
+    to hear (see :class:`rota.core.servers.ServerNote`) is worth knowing at once; notes up to ``beat`` are
+    older.
     """
 
     server: str
+    beat: int
     listens: bool
     follows: tuple[str, ...]
 

@@ -80,7 +80,7 @@ class Peers(Others):
         self._bodies: dict[str, bytes | None] = {}
         self._beats: dict[str, tuple[int, float]] = {}
         self._looked_at = 0.0
-        self._wants: dict[str, tuple[bool, tuple[str, ...]]] = {}
+        self._wants: dict[str, news.Here] = {}
         self._counted: dict[tuple[str, str], tuple[int, float]] = {}
         self._shape: object = None
         self._look_now = asyncio.Event()
@@ -209,7 +209,7 @@ class Peers(Others):
 
     def _here(self) -> news.Here:
         listens, follows = self._own_wants()
-        return news.Here(self._note.id, listens, follows)
+        return news.Here(self._note.id, self._note.beat, listens, follows)
 
     def _own_wants(self) -> tuple[bool, tuple[str, ...]]:
         bus = self._service.bus
@@ -227,8 +227,8 @@ class Peers(Others):
         for body in change.news:
             try:
                 match news.unpack(body):
-                    case news.Here(server, listens, follows):
-                        self._wants[server] = (listens, follows)
+                    case news.Here() as here:
+                        self._want(here)
                         self._wanted()
                         self._look_now.set()
                     case news.Gone():
@@ -245,10 +245,15 @@ class Peers(Others):
             except StoreError as error:
                 log.debug("the store was asked in vain", extra={"detail": error.detail})
 
+    def _want(self, here: news.Here) -> None:
+        known = self._wants.get(here.server)
+        if known is None or here.beat >= known.beat:
+            self._wants[here.server] = here
+
     def _wanted(self) -> None:
         wants = [want for server, want in self._wants.items() if server in self._live]
-        follows = {type for _, types in wants for type in types}
-        self.relay.wanted(any(listens for listens, _ in wants), follows)
+        follows = {type for want in wants for type in want.follows}
+        self.relay.wanted(any(want.listens for want in wants), follows)
 
     # who is there
 
@@ -354,7 +359,10 @@ class Peers(Others):
     def _changed(self) -> None:
         service = self._service
         for id, note in self._live.items():
-            self._wants[id] = (note.listens, note.follows)
+            known = self._wants.get(id)
+            if known is None or note.beat > known.beat:
+                # What it said itself is newer than a note with that number.
+                self._want(news.Here(id, note.beat, note.listens, note.follows))
         self._wanted()
         self.relay.alone = self._lookout.alone = not self._live
         service.series.others = bool(self._live)

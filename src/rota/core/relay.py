@@ -21,6 +21,7 @@ PIECE = 500
 PAUSE = 0.03
 """Seconds in which they are collected."""
 _LOOK = HOLD / SECOND / 4
+_SAID = frozenset({"log", "progress"})
 
 
 class Relay:
@@ -126,7 +127,10 @@ class Relay:
         ended += [move.id for move in story.moves if move.state in ENDED]
         self._bus.wake(id for id in ended if id is not None)
         self._retell(story.moves)
-        if self._bus.events.listened:
+        if self._bus.events.listened and story.events:
+            # What workers say may be of long ago.
+            now = self._clock.now()
+            self._merge.late(max((now - one.at for one in story.events if one.event not in _SAID), default=0))
             self._hold(story.server, story.events)
 
     def forget(self, server: str) -> None:
