@@ -144,7 +144,7 @@ def test_servers_know_it_and_drain_it(place: Place) -> None:
             ["default"],
             ["add", "blocks", "breaks", "fails", "nap", "picture", "says"],
         )
-        napping = cli.put("nap", '{"seconds": 0.5}')
+        napping = cli.put("nap", '{"seconds": 3}')
         until(lambda: cli.job(napping)["state"] == "running", "the beginning")
         answer = httpx2.post(f"{server.url}/v1/workers/{shown['worker']}/drain")
         assert answer.status_code in (200, 202, 204), answer.text

@@ -276,9 +276,12 @@ async def test_cancel_a_running_job(site: Site) -> None:
 async def test_retry(site: Site) -> None:
     async with site.worker() as worker:
         id = await ended(site, worker, "failed")
+        # The worker would take it before it can be looked at.
+        await site.post("/v1/queues/default/pause")
         answer = await site.post(f"/v1/jobs/{id}/retry")
         assert set(answer) == WHOLE
         assert (answer["state"], answer["attempt"], answer["max_attempts"]) == ("pending", 1, 2)
+        await site.post("/v1/queues/default/resume")
         job = await worker.job()
         told = problem(await site.http.post(f"/v1/jobs/{id}/retry"), 409, "invalid_state")
         assert told["state"] == "running"

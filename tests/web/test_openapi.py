@@ -145,7 +145,7 @@ def made_in(folder: Path) -> Iterator[tuple[str, int]]:
     for path in folder.rglob("*.py"):
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
-            if isinstance(node, ast.ClassDef) and path.name == "errors.py":
+            if isinstance(node, ast.ClassDef) and path == Path(errors.__file__):
                 kind = getattr(errors, node.name)
                 if issubclass(kind, errors.RotaError) and not issubclass(kind, errors.JobError):
                     yield kind.code, kind.status
