@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from rota.engines.base import Engine
 from rota.model.clock import DAY, SECOND
-from rota.model.job import Ask, Claimed, Job, Kept, Key, Match, NewJob, Outcome, Request, State
+from rota.model.event import FEEDS, Feed
+from rota.model.job import Ask, Claimed, Job, Kept, Key, Match, NewJob, Note, Outcome, Request, State
 from rota.model.spec import UNIQUE_STATES, new_id
 from tests import postgres
 
@@ -134,6 +137,12 @@ async def ended(engine: Engine, state: State, *, now: int = NOW, **fields: Any) 
         work = await run(engine, new, now)
         await engine.finish([done(work) if state is State.DONE else failed(work)], now)
     return new
+
+
+async def turn_on(engine: Engine, feed: str, **wants: Any) -> None:
+    """From now on events are kept for this feed."""
+    body = msgspec.json.encode(Feed(token=feed, **wants))
+    await engine.save([Note(FEEDS, feed, body)])
 
 
 async def one(engine: Engine, id: str) -> Job:

@@ -98,6 +98,11 @@ class Model:
 
     def __init__(self) -> None:
         self.jobs: dict[str, Known] = {}
+        self.events: dict[str, list[tuple[object, ...]]] = {}
+        """What is logged of each job: event, state, and of a try its number, its worker and its end."""
+
+    def tell(self, event: str, job: Known, *rest: object) -> None:
+        self.events.setdefault(job.new.id, []).append((event, job.state, *(rest or (None, None, None))))
 
     def enqueue(self, requests: Sequence[Request]) -> list[list[Kept]]:
         return [[self._enqueue(new) for new in request.jobs] for request in requests]
@@ -108,6 +113,7 @@ class Model:
             return Kept(holder.new.id, holder.state, "unique")
         holds = new.unique_key is not None
         self.jobs[new.id] = Known(new, new.state, new.run_at, new.max_attempts, holds, new.expires_at)
+        self.tell("enqueued", self.jobs[new.id])
         return Kept(new.id, new.state)
 
     def holder(self, key: str | None) -> Known | None:
@@ -134,6 +140,7 @@ class Model:
     def _start(self, job: Known, ask: Ask, until: int) -> Claimed:
         job.enter(State.RUNNING)
         job.attempt, job.lease, job.until, job.worker = job.attempt + 1, job.lease + 1, until, ask.worker
+        self.tell("started", job, job.attempt, ask.worker, None)
         new = job.new
         return Claimed(
             id=new.id,
@@ -159,6 +166,8 @@ class Model:
         goes_on = outcome.state in WAITING and not job.stop
         job.enter(State.CANCELLED if outcome.state in WAITING and job.stop else outcome.state)
         job.ends.append(outcome.end)
+        event = "requeued" if goes_on else "finished"
+        self.tell(event, job, job.attempt, job.worker, outcome.end)
         job.attempt -= not outcome.spent
         job.losses += outcome.lost
         job.progress = None
@@ -210,6 +219,7 @@ class Model:
             else:
                 job.enter(State.CANCELLED)
                 job.finished_at = now
+                self.tell("finished", job)
             answers.append(job.applied())
         return answers
 
@@ -226,12 +236,14 @@ class Model:
             if job.expires_at is not None and job.expires_at <= now:
                 job.expires_at = None
             job.run_at, job.max_attempts = now, max(job.max_attempts, job.attempt + 1)
+            self.tell("requeued", job)
             answers.append(job.applied())
         return answers
 
     def delete(self, match: Match, limit: int) -> list[Applied]:
         gone = list(self._chosen(match, limit, lambda job: job.state is not State.RUNNING))
         for job in gone:
+            self.tell("deleted", job)
             del self.jobs[job.new.id]
         return [job.applied() for job in gone]
 

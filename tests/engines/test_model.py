@@ -25,7 +25,7 @@ from rota.engines.open import open_engine
 from rota.model.clock import SECOND
 from rota.model.job import ENDED, LIVE, Ask, Beat, Match, Outcome, Request, State
 from rota.model.spec import UNIQUE_STATES
-from tests.engines.kit import ANY, ENGINES, LEASE, NOBODY, NOW, counts, done_with, found, fresh, job
+from tests.engines.kit import ANY, ENGINES, LEASE, NOBODY, NOW, counts, done_with, found, fresh, job, turn_on
 from tests.engines.model import Model, seen
 
 Call = Callable[[], Awaitable[Any]]
@@ -83,6 +83,7 @@ class Machine(RuleBasedStateMachine):
         self.loop = self.closing.enter_context(asyncio.Runner())
         self.url = fresh(self.engine_name, self.closing.enter_context(tempfile.TemporaryDirectory()))
         self.engine: Engine = self.loop.run(open_engine(self.url))
+        self.loop.run(turn_on(self.engine, "all"))
         self.model = Model()
         self.now = NOW
         self.calls: list[tuple[Call, Any]] = []
@@ -204,7 +205,8 @@ class Machine(RuleBasedStateMachine):
     @rule(match=matches, limit=limits, n=some)
     def delete(self, match: Match, limit: int, n: int) -> None:
         match = Match(ids=(self.pick(n),)) if n % 3 else match
-        self.call(lambda: self.engine.delete(match, limit), self.model.delete(match, limit))
+        now = self.now
+        self.call(lambda: self.engine.delete(match, limit, now), self.model.delete(match, limit))
 
     @rule(seconds=st.integers(1, 5))
     def wait(self, seconds: int) -> None:
@@ -236,6 +238,17 @@ class Machine(RuleBasedStateMachine):
         assert kept == {id: known.seen() for id, known in self.model.jobs.items()}
         assert await counts(self.engine) == self.model.counts()
         assert await self.engine.next_due() == self.model.due()
+        assert await self.logged() == self.model.events
+
+    async def logged(self) -> dict[str, list[tuple[object, ...]]]:
+        """The event log, job by job."""
+        self.now += 1
+        reading = await self.engine.read_events("all", "me", self.now + 1, 10_000, self.now)
+        found: dict[str, list[tuple[object, ...]]] = {}
+        for one in reading.events:
+            seen = (one.event, one.state, one.attempt, one.worker, one.end)
+            found.setdefault(one.id, []).append(seen)
+        return found
 
 
 def sorted_pairs(answer: Any) -> Any:

@@ -12,9 +12,11 @@ from rota.engines.open import open_engine, reach, verify
 from rota.model.errors import StoreError
 from rota.model.job import LogLine
 from tests import postgres
-from tests.engines.kit import NOW, again, counts, done, job, put, recount, run
+from tests.engines.kit import NOW, again, counts, done, job, put, recount, run, turn_on
 
 STATEMENTS = {
+    "wrong_event": "UPDATE rota.events SET event = 'finished' WHERE n = 1",
+    "event_without_feed": "DELETE FROM rota.feeds",
     "wrong_count": "INSERT INTO rota.changes (queue, type, state, jobs) VALUES ('q', 'x', 'pending', 2)",
     "attempt_without_job": "INSERT INTO rota.attempts VALUES (99999, 1, 2, 1, 1, 'w', 'failed', NULL)",
     "log_without_job": "INSERT INTO rota.logs VALUES (99999, 1, 1, 'info', 'x')",
@@ -44,6 +46,7 @@ def store() -> Iterator[str]:
 async def filled(store: str) -> AsyncIterator[str]:
     """A store with a job in every state, and everything that belongs to jobs."""
     engine = await open_engine(store)
+    await turn_on(engine, "out", events=("started",))
     await put(engine, job(type="first"), job(delay=5), job(tags=("a", "b"), unique_key="k", type="tagged"))
     ended = await run(engine, job(type="ends"))
     await engine.finish([done(ended, b"1")], NOW)

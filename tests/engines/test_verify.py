@@ -15,7 +15,7 @@ from rota.engines.open import open_engine, verify
 from rota.model.errors import BadInput, StoreError
 from rota.model.file import Attachment, File, Part
 from rota.model.job import LogLine, Request, State
-from tests.engines.kit import NOW, again, done, fresh, job, put, run
+from tests.engines.kit import NOW, again, done, fresh, job, put, run, turn_on
 
 STATEMENTS = {
     "wrong_count": "UPDATE counts SET jobs = jobs + 2 WHERE state = 'pending'",
@@ -35,6 +35,8 @@ STATEMENTS = {
     "file_without_job": "UPDATE files SET job = 'gone' WHERE job IS NOT NULL",
     "part_without_file": "INSERT INTO parts VALUES (99999, 0, x'00')",
     "wrong_file": "DELETE FROM parts WHERE n = 1",
+    "wrong_event": "UPDATE events SET event = 'finished' WHERE n = 1",
+    "event_without_feed": "DELETE FROM feeds",
 }
 """How each fault is made."""
 
@@ -47,6 +49,7 @@ def store(tmp_path: Path) -> str:
 
 async def fill(engine: Engine) -> None:
     """A job in every state, with everything that belongs to jobs."""
+    await turn_on(engine, "out", events=("started",))
     await put(engine, job(type="first"), job(tags=("a", "b"), unique_key="k", type="tagged"))
     ended = await run(engine, job(type="ends"))
     await engine.finish([done(ended, b"1")], NOW)

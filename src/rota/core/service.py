@@ -13,6 +13,7 @@ from rota.core.dispatch import Dispatch
 from rota.core.due import Due
 from rota.core.events import Event, moved, stored
 from rota.core.explain import Line, in_short
+from rota.core.feeds import Feeds
 from rota.core.files import Files
 from rota.core.gather import Gather
 from rota.core.intake import Intake
@@ -58,6 +59,7 @@ class Service:
         self.dispatch = Dispatch(engine, self.clock, self.rules.lease)
         self.workers = Workers(engine, self.dispatch, self.bus, self.clock, self.rules)
         self.files = Files(engine, self.limits)
+        self.feeds = Feeds(engine, self.clock)
         self.series = Series(engine, self.clock, self.workers.meter)
         self.programs = Programs()
         self.others = Others()
@@ -183,7 +185,7 @@ class Service:
 
     async def delete_all(self, match: Match, limit: int = BATCH) -> list[Applied]:
         """Delete up to ``limit`` jobs that match and do not run."""
-        gone = await self.engine.delete(match, limit)
+        gone = await self.engine.delete(match, limit, self.clock.now())
         # Somebody may wait for one of these; for them a job that is gone has ended.
         self.bus.tell([Applied(one.id, one.lease, State.CANCELLED, one.queue, one.type) for one in gone])
         self._publish("deleted", gone)

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Protocol
 
+from rota.model.event import Backlog, Reading, Trimmed
 from rota.model.failure import FailurePage
 from rota.model.file import Attachment, File, Kind, Loose, Part
 from rota.model.job import (
@@ -113,10 +114,11 @@ class Engine(Protocol):
         """
         ...
 
-    def delete(self, match: Match, limit: int) -> Awaitable[list[Applied]]:
+    def delete(self, match: Match, limit: int, now: int | None = None) -> Awaitable[list[Applied]]:
         """Remove jobs and all that belongs to them, running ones excepted. Answers their last state.
 
-        Their files are dropped; :meth:`sweep_files` removes those.
+        Their files are dropped; :meth:`sweep_files` removes those. ``now`` None: they had their time, and no
+        event is kept of it.
         """
         ...
 
@@ -125,7 +127,37 @@ class Engine(Protocol):
         ...
 
     def save(self, notes: Sequence[Note]) -> Awaitable[None]:
-        """Write or remove small documents."""
+        """Write or remove small documents.
+
+        A note of the kind ``feeds`` (its body a :class:`rota.model.event.Feed`) switches a feed on: from then
+        on enqueue, claim, finish, cancel, retry and delete also keep the events that the feed wants, in the
+        same transaction. Without such notes they keep none.
+        """
+        ...
+
+    async def read_events(self, feed: str, owner: str, until: int, limit: int, now: int) -> Reading:
+        """Take the feed, or keep it, until then; and up to ``limit`` of its oldest events, fewer where they
+        are large. Those of a job are in the order in which they happened, and none is missing before one
+        that is there, whatever is committed at the same time. The same ones come until they are dropped.
+
+        The answer says until when it is held, which may be up to two seconds sooner than asked for. Not held,
+        and no events: somebody else has the feed. ``until`` no later than ``now`` gives it back. Where only
+        one server can have the store open, opening it ends all holds.
+        """
+        ...
+
+    async def drop_events(self, feed: str, owner: str, numbers: Sequence[int]) -> bool:
+        """Just these events have arrived. False, and nothing is dropped: somebody else has the feed."""
+        ...
+
+    async def trim_events(self, limit: int, now: int) -> list[Trimmed]:
+        """Drop the oldest events of feeds whose backlog is longer than it may be, and all of feeds that are
+        off, up to ``limit`` of each; answers how many of which feeds.
+        """
+        ...
+
+    async def backlog(self) -> list[Backlog]:
+        """What waits in feeds that are on, or are being emptied."""
         ...
 
     def put_parts(self, parts: Sequence[Part]) -> Awaitable[list[bool]]:

@@ -136,13 +136,13 @@ class Moments:
             return Page([], None)
         return await self._engine.find(match, limit, cursor)
 
-    async def delete(self, match: Match, limit: int) -> list[Applied]:
+    async def delete(self, match: Match, limit: int, now: int | None = None) -> list[Applied]:
         if match.delete_at is not None and (not self._prunes or self._prunes[0] > match.delete_at):
             return []
         found = [job.id for job in (await self._engine.find(match, min(limit, 500))).jobs]
         jobs = await self._engine.get(found) if found else []
         lines = {id: await self._engine.logs(id, 0, 10_000) for id in self.logged.intersection(found)}
-        applied = await self._engine.delete(match, limit)
+        applied = await self._engine.delete(match, limit, now)
         removed = {one.id for one in applied}
         self.gone.update((job.id, (job, lines.get(job.id, []))) for job in jobs if job.id in removed)
         for id in removed:

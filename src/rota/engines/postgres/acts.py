@@ -92,17 +92,17 @@ async def retried(
     return await retry(session, calls)
 
 
-async def delete(session: Session, calls: list[tuple[Match, int]]) -> list[list[Applied]]:
-    [(match, limit)] = calls
-    condition, values = where(match, 2)
+async def delete(session: Session, calls: list[tuple[Match, int, int | None]]) -> list[list[Applied]]:
+    [(match, limit, now)] = calls
+    condition, values = where(match, 3)
     sql = _DELETE["delete"].format(match=condition, skip=_skip(match))
-    rows = await session.fetch(sql, limit, *values)
+    rows = await session.fetch(sql, limit, now, *values)
     await failures.gone(session, ((row[2], row[5]) for row in rows))
     return [[Applied(id, lease, State(state), queue, type) for id, lease, queue, type, state, _ in rows]]
 
 
 async def deleted(
-    session: Session, calls: list[tuple[Match, int]], before: Sequence[Any] | None
+    session: Session, calls: list[tuple[Match, int, int | None]], before: Sequence[Any] | None
 ) -> Sequence[Any]:
     """delete, when the same call may have been kept just before with these answers."""
     if before and before[0] and not await session.fetch(_DELETE["there"], before[0][0].id):

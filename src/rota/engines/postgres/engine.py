@@ -12,6 +12,7 @@ from rota.engines.postgres import acts, claim, enqueue, failures, files, finish,
 from rota.engines.postgres.care import Care
 from rota.engines.postgres.carry import refuse_while_moved
 from rota.engines.postgres.errors import DRIVER, cannot_open, lost, refused
+from rota.engines.postgres.events import Log
 from rota.engines.postgres.floors import Floors
 from rota.engines.postgres.guard import Guard
 from rota.engines.postgres.link import Gate, Link, Readers, Session
@@ -19,6 +20,7 @@ from rota.engines.postgres.migrate import first, migrate
 from rota.engines.postgres.voice import Voice
 from rota.engines.postgres.writer import Verb, Writer
 from rota.model.errors import StoreError
+from rota.model.event import Backlog, Reading, Trimmed
 from rota.model.failure import FailurePage
 from rota.model.file import Attachment, File, Kind, Loose, Part
 from rota.model.job import (
@@ -98,6 +100,7 @@ class PostgresEngine:
         self._readers = Readers(gate, READERS)
         self._voice = Voice(gate, self._name)
         self._care = Care(gate, self._floors)
+        self._log = Log(gate)
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._care.run()), loop.create_task(Guard(gate).run())]
 
@@ -122,14 +125,26 @@ class PostgresEngine:
     def retry(self, match: Match, now: int, limit: int) -> Awaitable[list[Applied]]:
         return self._writer.call(_RETRY, (match, now, limit))
 
-    def delete(self, match: Match, limit: int) -> Awaitable[list[Applied]]:
-        return self._writer.call(_DELETE, (match, limit))
+    def delete(self, match: Match, limit: int, now: int | None = None) -> Awaitable[list[Applied]]:
+        return self._writer.call(_DELETE, (match, limit, now))
 
     def log(self, lines: Sequence[LogLine], cap: int) -> Awaitable[int]:
         return self._writer.call(_LOG, (lines, cap))
 
     def save(self, notes: Sequence[Note]) -> Awaitable[None]:
         return self._writer.call(_SAVE, notes)
+
+    async def read_events(self, feed: str, owner: str, until: int, limit: int, now: int) -> Reading:
+        return await self._log.read(feed, owner, until, limit, now)
+
+    async def drop_events(self, feed: str, owner: str, numbers: Sequence[int]) -> bool:
+        return await self._log.drop(feed, owner, numbers)
+
+    async def trim_events(self, limit: int, now: int) -> list[Trimmed]:
+        return await self._log.trim(limit, now)
+
+    async def backlog(self) -> list[Backlog]:
+        return await self._log.backlog()
 
     def put_parts(self, parts: Sequence[Part]) -> Awaitable[list[bool]]:
         return self._writer.call(_PUT_PARTS, parts)
@@ -226,6 +241,7 @@ class PostgresEngine:
         await self._readers.close()
         await self._voice.close()
         await self._care.close()
+        await self._log.close()
 
     async def _slots(self, session: Session) -> dict[tuple[str, str, str], int]:
         return await read.slots(session, self._care.counted)

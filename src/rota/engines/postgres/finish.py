@@ -122,7 +122,7 @@ async def _look(
 
 
 def _done(outcome: Outcome, now: int) -> tuple[Any, ...]:
-    return outcome.id, outcome.lease, now, outcome.result, _result_type(outcome)
+    return outcome.id, outcome.lease, now, outcome.result, _result_type(outcome), outcome.end
 
 
 def _result_type(outcome: Outcome) -> str | None:

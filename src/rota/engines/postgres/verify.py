@@ -36,6 +36,8 @@ FAULTS: Mapping[str, str] = {
     "wrong_unique_key": "jobs hold a unique key that is not theirs",
     "wrong_lane": "jobs stand in no line from which claims take them",
     "wrong_kind": "jobs cannot be found by their queue and type, or by their time",
+    "wrong_event": "events say what cannot have happened",
+    "event_without_feed": "events are for nobody",
 }
 """What is looked for, in the order in which it is told: the names of the statements."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rota.engines.sqlite.ages import Ages
+from rota.engines.sqlite.events import Events
 from rota.engines.sqlite.failures import Groups
 from rota.engines.sqlite.kinds import Kinds
 from rota.model.job import Count, State
@@ -22,6 +23,7 @@ class Counters:
         self.failures = Groups()
         self.kinds = Kinds()
         self.ages = Ages()
+        self.events = Events()
         for queue, type, state, jobs in rows:
             self._apply((queue, type, state), jobs)
 
@@ -59,6 +61,7 @@ class Counters:
         self.failures.clear()
         self.kinds.forget()
         self.ages.forget()
+        self.events.rollback()
 
     def rows(self) -> list[Count]:
         return [Count(q, t, State(s), n) for (q, t, s), n in self._kept.items() if n > 0]

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 
-from rota.engines.sqlite import failures, files, read, write
+from rota.engines.sqlite import events, failures, files, logs, read, write
 from rota.engines.sqlite.counters import Counters
 from rota.engines.sqlite.paused import KIND, Paused
 from rota.engines.sqlite.store import Store
+from rota.model.event import Backlog, Reading, Trimmed
 from rota.model.failure import FailurePage
 from rota.model.file import Attachment, File, Kind, Loose, Part
 from rota.model.job import (
@@ -41,6 +42,7 @@ class SqliteEngine:
         self._store = store = Store(path, vfs, run=migrate)
         # Whoever wrote these had the file open, and nobody has but us.
         files.drop_loose(store.db)
+        events.free(store.db)
         self._counts = counts = Counters(read.counts(store.db))
         store.before_commit = lambda: write.counts(store.db, counts)
         self._paused = paused = Paused(note.key for note in read.notes(store.db, KIND))
@@ -82,18 +84,39 @@ class SqliteEngine:
     def retry(self, match: Match, now: int, limit: int) -> Awaitable[list[Applied]]:
         return self._store.write(lambda: write.retry(self._store.db, self._counts, match, now, limit))
 
-    def delete(self, match: Match, limit: int) -> Awaitable[list[Applied]]:
-        return self._store.write(lambda: write.delete(self._store.db, self._counts, match, limit))
+    def delete(self, match: Match, limit: int, now: int | None = None) -> Awaitable[list[Applied]]:
+        return self._store.write(lambda: write.delete(self._store.db, self._counts, match, limit, now))
 
     def log(self, lines: Sequence[LogLine], cap: int) -> Awaitable[int]:
-        return self._store.write(lambda: write.log(self._store.db, lines, cap))
+        return self._store.write(lambda: logs.log(self._store.db, lines, cap))
 
     def save(self, notes: Sequence[Note]) -> Awaitable[None]:
         def store() -> None:
-            write.save(self._store.db, notes)
+            write.save(self._store.db, self._counts, notes)
             self._paused.save(notes)
 
         return self._store.write(store)
+
+    async def read_events(self, feed: str, owner: str, until: int, limit: int, now: int) -> Reading:
+        held = self._store.near(lambda db: events.held(db, feed, owner, until, now))
+        if held is None:
+            got = await self._store.write(lambda: events.hold(self._store.db, feed, owner, until, now))
+            held = until if got and until > now else None
+        if held is None or limit < 1:
+            return Reading(held, [])
+        return Reading(held, await self._store.read(lambda db: events.read(db, feed, limit), slow=True))
+
+    async def drop_events(self, feed: str, owner: str, numbers: Sequence[int]) -> bool:
+        return await self._store.write(lambda: events.drop(self._store.db, feed, owner, numbers))
+
+    async def trim_events(self, limit: int, now: int) -> list[Trimmed]:
+        over = await self._store.read(events.too_many, slow=True)
+        if not over:
+            return []
+        return await self._store.write(lambda: events.trim(self._store.db, over, limit, now))
+
+    async def backlog(self) -> list[Backlog]:
+        return await self._store.read(events.backlog, slow=True)
 
     def put_parts(self, parts: Sequence[Part]) -> Awaitable[list[bool]]:
         return self._store.write(lambda: files.put_parts(self._store.db, parts))

@@ -40,6 +40,8 @@ FAULTS: Mapping[str, str] = {
     "file_without_job": "files belong to a job that is not there",
     "part_without_file": "files are not there, but parts of them are",
     "wrong_file": "files of jobs have not the bytes that they should have",
+    "wrong_event": "events say what cannot have happened",
+    "event_without_feed": "events are for nobody",
 }
 """What is looked for, in the order in which it is told: the names of the statements."""
 

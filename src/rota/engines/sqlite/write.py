@@ -14,6 +14,7 @@ import msgspec
 
 from rota.engines.sqlite import files, positions, rows, statements
 from rota.engines.sqlite.counters import Counters
+from rota.engines.sqlite.events import Told, done_events, kind_of
 from rota.engines.sqlite.match import where
 from rota.engines.sqlite.statements import Row, run, run_many
 from rota.model.clock import DAY
@@ -25,7 +26,6 @@ from rota.model.job import (
     Held,
     Kept,
     Key,
-    LogLine,
     Match,
     NewJob,
     Note,
@@ -42,7 +42,6 @@ _PROMOTE = statements.load("promote")
 _CANCEL = statements.load("cancel")
 _RETRY = statements.load("retry")
 _DELETE = statements.load("delete")
-_LOG = statements.load("log")
 _NOTES = statements.load("notes")
 _COUNT = statements.load("count")
 
@@ -104,6 +103,7 @@ def _count_and_tag(
     if jobs:
         times = set(map(_created, jobs))
         counts.ages.stored(db, seqs.values(), min(times), max(times))
+        counts.events.enqueued(db, jobs)
 
 
 def _insert_careful(db: apsw.Connection, counts: Counters, request: Request, now: int) -> list[Kept]:
@@ -209,7 +209,9 @@ def claim(
             for type, n in Counter(row[3] for row in best).items():
                 counts.add(queue, type, State.PENDING.value, -n)
                 counts.add(queue, type, State.RUNNING.value, n)
-            got += [rows.claimed(row) for row in best]
+            taken = [rows.claimed(row) for row in best]
+            counts.events.started(db, taken, ask.worker, now)
+            got += taken
         answers.append(got)
     return answers
 
@@ -243,6 +245,7 @@ def _finish_done(
         row = next(rest, None)
     if results:
         run_many(db, _FINISH["result"], results)
+    counts.events.told(db, "finished", done_events(changed, outcomes), now)
     for (queue, type), n in Counter((row[3], row[4]) for row in changed).items():
         counts.add(queue, type, State.RUNNING.value, -n)
         counts.add(queue, type, State.DONE.value, n)
@@ -272,6 +275,9 @@ def _finish_otherwise(db: apsw.Connection, counts: Counters, outcome: Outcome, n
         if outcome.result is not None:
             run(db, _FINISH["result"], (seq, outcome.result, outcome.content_type))
     counts.move(queue, type, State.RUNNING.value, state.value)
+    counts.events.told(
+        db, kind_of(state), [Told.by(outcome, queue, type, state, reason, attempt, worker)], now
+    )
     return Applied(id, lease, state, queue, type)
 
 
@@ -307,14 +313,17 @@ def cancel(
     db: apsw.Connection, counts: Counters, match: Match, reason: str, now: int, limit: int
 ) -> list[Applied]:
     answers: list[Applied] = []
+    ended: list[Told] = []
     for seq, id, lease, queue, type, state in _chosen(db, _CANCEL["chosen"], match, limit):
         if state == State.RUNNING:
             run(db, _CANCEL["stop"], (seq,))
         else:
             run(db, _CANCEL["end"], (seq, reason, now))
             counts.move(queue, type, state, State.CANCELLED.value)
+            ended.append(Told(id, type, queue, "cancelled", reason=reason))
         after = State.RUNNING if state == State.RUNNING else State.CANCELLED
         answers.append(Applied(id, lease, after, queue, type))
+    counts.events.told(db, "finished", ended, now)
     return answers
 
 
@@ -332,10 +341,12 @@ def retry(db: apsw.Connection, counts: Counters, match: Match, now: int, limit: 
         counts.move(queue, type, state, State.PENDING.value)
         counts.failures.gone(queue, fingerprint)
         answers.append(Applied(id, lease, State.PENDING, queue, type))
+    again = (Told(one.id, one.type or "", one.queue or "", "pending") for one in answers if one.state)
+    counts.events.told(db, "requeued", again, now)
     return answers
 
 
-def delete(db: apsw.Connection, counts: Counters, match: Match, limit: int) -> list[Applied]:
+def delete(db: apsw.Connection, counts: Counters, match: Match, limit: int, now: int | None) -> list[Applied]:
     chosen = _chosen(db, _DELETE["chosen"], match, limit)
     if not chosen:
         return []
@@ -348,31 +359,14 @@ def delete(db: apsw.Connection, counts: Counters, match: Match, limit: int) -> l
     counts.kinds.deleted(db, (row[0] for row in chosen))
     for row in chosen:
         counts.failures.gone(row[3], row[6])
+    if now is not None:
+        counts.events.told(db, "deleted", (Told(row[1], row[4], row[3], row[5]) for row in chosen), now)
     return [Applied(id, lease, State(state), queue, type) for _, id, lease, queue, type, state, _ in chosen]
 
 
-def log(db: apsw.Connection, lines: Sequence[LogLine], cap: int) -> int:
-    kept = 0
-    for id, group in groupby(lines, key=lambda line: line.id):
-        got = run(db, _LOG["last"], (id,))
-        if not got:
-            continue
-        seq, n = got[0]
-        values: list[Row] = []
-        for line in group:
-            if n >= cap:
-                break
-            n += 1
-            full = n == cap
-            text = f"Log full: {cap} lines are kept, later ones are dropped." if full else line.text
-            values.append((seq, n, line.at, "warning" if full else line.level, text))
-            kept += not full
-        run_many(db, _LOG["line"], values)
-    return kept
-
-
-def save(db: apsw.Connection, notes: Sequence[Note]) -> None:
+def save(db: apsw.Connection, counts: Counters, notes: Sequence[Note]) -> None:
     for note in notes:
+        counts.events.changed(db, note)
         if note.body is None:
             run(db, _NOTES["remove"], (note.kind, note.key))
         else:
@@ -385,6 +379,7 @@ def counts(db: apsw.Connection, counters: Counters) -> None:
     if changes:
         run_many(db, _COUNT["add"], changes)
     counters.failures.write(db)
+    counters.events.write(db)
 
 
 def _chosen(db: apsw.Connection, sql: str, match: Match, limit: int) -> list[Row]:

@@ -10,6 +10,11 @@ WITH chosen AS MATERIALIZED (
   FROM chosen AS c WHERE j.seq = c.seq AND c.state <> 'running'
 ), stopped AS (
   UPDATE rota.jobs AS j SET cancel_requested = true FROM chosen AS c WHERE j.seq = c.seq AND c.state = 'running'
+), feed AS MATERIALIZED (
+  SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'finished'
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state, reason)
+  SELECT f.feed, $2, 'finished', c.id, c.type, c.queue, 'cancelled', $1 FROM feed AS f CROSS JOIN chosen AS c WHERE c.state <> 'running'
 ), change AS (
   INSERT INTO rota.changes (queue, type, state, jobs)
   SELECT c.queue, c.type, s.state, sum(s.sign)

@@ -41,6 +41,12 @@ WITH lane AS MATERIALIZED (
       unique_held = CASE WHEN strpos(j.unique_states, 'running') > 0 THEN j.unique_held END
   FROM slot WHERE j.seq = slot.seq
   RETURNING slot.i, j.*
+), feed AS MATERIALIZED (
+  SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'started'
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state, attempt, worker)
+  SELECT f.feed, t.started_at, 'started', t.id, t.type, t.queue, 'running', t.attempt, t.worker
+  FROM feed AS f CROSS JOIN taken AS t
 ), change AS (
   INSERT INTO rota.changes (queue, type, state, jobs)
   SELECT t.queue, t.type, s.state, s.sign * count(*)
@@ -70,6 +76,12 @@ WITH mine AS MATERIALIZED (
       unique_held = CASE WHEN strpos(j.unique_states, 'running') > 0 THEN j.unique_held END
   FROM slot WHERE j.seq = slot.seq
   RETURNING slot.i, j.*
+), feed AS MATERIALIZED (
+  SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'started'
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state, attempt, worker)
+  SELECT f.feed, t.started_at, 'started', t.id, t.type, t.queue, 'running', t.attempt, t.worker
+  FROM feed AS f CROSS JOIN taken AS t
 ), change AS (
   INSERT INTO rota.changes (queue, type, state, jobs)
   SELECT t.queue, t.type, s.state, s.sign * count(*)

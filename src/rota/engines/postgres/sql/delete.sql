@@ -13,6 +13,11 @@ WITH chosen AS MATERIALIZED (
   UPDATE rota.files AS f SET job = NULL, dropped = true FROM chosen AS c WHERE f.job = c.id
 ), job AS (
   DELETE FROM rota.jobs AS j USING chosen AS c WHERE j.seq = c.seq
+), feed AS MATERIALIZED (
+  SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'deleted'
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state)
+  SELECT f.feed, $2::bigint, 'deleted', c.id, c.type, c.queue, c.state FROM feed AS f CROSS JOIN chosen AS c WHERE $2::bigint IS NOT NULL
 ), change AS (
   INSERT INTO rota.changes (queue, type, state, jobs) SELECT queue, type, state, -count(*) FROM chosen GROUP BY queue, type, state
 )

@@ -5,7 +5,7 @@ WITH new AS (
                          retention, retry, tags, unique_key, unique_states, unique_held, content_type, headers)
   {source}
   ON CONFLICT (id) DO NOTHING
-  RETURNING seq, queue, type, state, priority, created_at, tags
+  RETURNING seq, id, queue, type, state, priority, created_at, tags
 ), lane AS (
   INSERT INTO rota.lanes (queue, type, priority)
   SELECT DISTINCT queue, type, priority FROM new ORDER BY queue, type, priority ON CONFLICT DO NOTHING
@@ -18,6 +18,11 @@ WITH new AS (
 ), tag AS (
   INSERT INTO rota.tags (tag, seq)
   SELECT t.tag, new.seq FROM new CROSS JOIN unnest(new.tags) AS t (tag) WHERE new.tags IS NOT NULL ON CONFLICT DO NOTHING
+), feed AS MATERIALIZED (
+  SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'enqueued'
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state)
+  SELECT f.feed, new.created_at, 'enqueued', new.id, new.type, new.queue, new.state FROM feed AS f CROSS JOIN new
 ), change AS (
   INSERT INTO rota.changes (queue, type, state, jobs)
   SELECT queue, type, state, count(*) FROM new GROUP BY queue, type, state

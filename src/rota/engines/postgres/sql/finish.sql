@@ -2,15 +2,23 @@
 -- By id, and by nothing else: the sum of a state and nothing keeps the plan from going through the small index of running
 -- jobs, which is full of dead entries as long as somebody holds an old transaction open.
 WITH o AS MATERIALIZED (
-  SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::text[])
-    WITH ORDINALITY AS o (id, lease, now, result, result_type, n)
+  SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::bytea[], $5::text[], $6::text[])
+    WITH ORDINALITY AS o (id, lease, now, result, result_type, "end", n)
+), feed AS MATERIALIZED (
+  SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'finished'
 ), ended AS (
   UPDATE rota.jobs AS j
   SET state = 'done', finished_at = o.now, delete_at = o.now + j.retention, lease_until = NULL, progress = NULL,
       unique_held = CASE WHEN strpos(j.unique_states, 'done') > 0 THEN j.unique_held END,
       result = o.result, result_type = o.result_type
   FROM o WHERE j.id = o.id AND j.lease = o.lease AND j.state || '' = 'running'
-  RETURNING o.n, j.queue, j.type
+  RETURNING o.n, o.id, j.queue, j.type, j.attempt, j.worker, o.now, o."end", o.result_type, octet_length(o.result) AS result_bytes,
+            CASE WHEN octet_length(o.result) <= (SELECT max(result_bytes) FROM feed) THEN o.result END AS result
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state, attempt, worker, "end", result, result_type, result_bytes)
+  SELECT f.feed, e.now, 'finished', e.id, e.type, e.queue, 'done', e.attempt, e.worker, e."end",
+         CASE WHEN e.result_bytes <= f.result_bytes THEN e.result END, e.result_type, e.result_bytes
+  FROM feed AS f CROSS JOIN ended AS e
 ), change AS (
   INSERT INTO rota.changes (queue, type, state, jobs)
   SELECT e.queue, e.type, s.state, s.sign * count(*)
@@ -25,7 +33,7 @@ WITH o AS MATERIALIZED (
                        $9::bytea[], $10::text[], $11::boolean[], $12::boolean[], $13::text[])
     WITH ORDINALITY AS o (id, lease, now, state, "end", run_at, result, result_type, error, reason, spent, lost, fingerprint, n)
 ), held AS MATERIALIZED (
-  SELECT o.n, o.now, o."end", o.run_at, o.result, o.result_type, o.error, o.spent, o.lost, o.fingerprint, j.seq, j.queue, j.type,
+  SELECT o.n, o.now, o."end", o.run_at, o.result, o.result_type, o.error, o.spent, o.lost, o.fingerprint, o.id, j.seq, j.queue, j.type,
          j.attempt, j.worker, j.started_at, j.lease,
          CASE WHEN j.cancel_requested AND o.state IN ('scheduled', 'pending') THEN 'cancelled' ELSE o.state END AS state,
          CASE WHEN j.cancel_requested AND o.state IN ('scheduled', 'pending') THEN coalesce(o.reason, 'cancelled')
@@ -48,6 +56,22 @@ WITH o AS MATERIALIZED (
       unique_held = CASE WHEN strpos(j.unique_states, h.state) > 0 THEN j.unique_held END,
       fingerprint = CASE WHEN h.state = 'failed' THEN h.fingerprint END, result = h.result, result_type = h.result_type
   FROM held AS h WHERE j.seq = h.seq AND h.state NOT IN ('scheduled', 'pending')
+), feed AS MATERIALIZED (
+  SELECT feed, events, result_bytes, held FROM rota.feeding WHERE events ?| '{requeued,finished}'
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state, attempt, worker, "end", reason, result, result_type, result_bytes,
+                           error, error_bytes)
+  SELECT f.feed, h.now, h.event, h.id, h.type, h.queue, h.state, h.attempt, h.worker, h."end", h.reason,
+         CASE WHEN octet_length(h.result) <= f.result_bytes THEN h.result END, h.result_type, octet_length(h.result),
+         CASE WHEN octet_length(h.error) <= f.result_bytes THEN h.error END, octet_length(h.error)
+  FROM feed AS f CROSS JOIN (
+    SELECT id, type, queue, state, attempt, worker, "end", reason, now, error,
+           CASE WHEN state IN ('scheduled', 'pending') THEN 'requeued' ELSE 'finished' END AS event,
+           CASE WHEN state NOT IN ('scheduled', 'pending') THEN result END AS result,
+           CASE WHEN state NOT IN ('scheduled', 'pending') THEN result_type END AS result_type
+    FROM held
+  ) AS h
+  WHERE f.events ? h.event
 ), change AS (
   INSERT INTO rota.changes (queue, type, state, jobs)
   SELECT queue, type, state, sum(jobs) FROM (

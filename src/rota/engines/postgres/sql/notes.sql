@@ -1,5 +1,8 @@
 -- save
-WITH gone AS (
+WITH feed AS (
+  INSERT INTO rota.feeds (feed, until) SELECT s.key, 0 FROM unnest($3::text[], $4::text[]) AS s (kind, key) WHERE s.kind = 'feeds'
+  ON CONFLICT (feed) DO UPDATE SET off_at = NULL WHERE feeds.off_at IS NOT NULL
+), gone AS (
   DELETE FROM rota.notes AS n USING unnest($1::text[], $2::text[]) AS g (kind, key) WHERE n.kind = g.kind AND n.key = g.key
 )
 INSERT INTO rota.notes (kind, key, body)

@@ -5,7 +5,7 @@ ORDER BY seq LIMIT $1 FOR UPDATE;
 
 -- again
 WITH old AS MATERIALIZED (
-  SELECT seq, queue, type, state, lease, attempt, worker, started_at, finished_at FROM rota.jobs WHERE seq = ANY ($1::bigint[])
+  SELECT seq, id, queue, type, state, lease, attempt, worker, started_at, finished_at FROM rota.jobs WHERE seq = ANY ($1::bigint[])
 ), kept AS (
   INSERT INTO rota.attempts (seq, lease, attempt, worker, started_at, finished_at, "end", error)
   SELECT seq, lease, attempt, worker, started_at, finished_at, 'done', NULL FROM old WHERE state = 'done'
@@ -17,6 +17,11 @@ WITH old AS MATERIALIZED (
       reason = NULL, progress = NULL, cancel_requested = false, worker = NULL, started_at = NULL, finished_at = NULL,
       delete_at = NULL, fingerprint = NULL, result = NULL, result_type = NULL
   FROM old WHERE j.seq = old.seq
+), feed AS MATERIALIZED (
+  SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'requeued'
+), event AS (
+  INSERT INTO rota.events (feed, at, event, id, type, queue, state)
+  SELECT f.feed, $2, 'requeued', o.id, o.type, o.queue, 'pending' FROM feed AS f CROSS JOIN old AS o
 )
 INSERT INTO rota.changes (queue, type, state, jobs)
 SELECT o.queue, o.type, s.state, sum(s.sign)

@@ -67,6 +67,15 @@ WHERE job IS NOT NULL
   AND (kind IS NULL OR kind NOT IN ('upload', 'artifact') OR (kind = 'artifact') <> (lease IS NOT NULL) OR sha256 IS NULL
        OR bytes IS DISTINCT FROM (SELECT sum(octet_length(p.data)) FROM rota.parts AS p WHERE p.file = f.n));
 
+-- wrong_event
+SELECT 'event ' || n FROM rota.events
+WHERE CASE event WHEN 'enqueued' THEN state NOT IN ('scheduled', 'pending') WHEN 'requeued' THEN state NOT IN ('scheduled', 'pending')
+           WHEN 'started' THEN state <> 'running' WHEN 'finished' THEN state NOT IN ('done', 'failed', 'cancelled')
+           WHEN 'deleted' THEN state = 'running' ELSE true END;
+
+-- event_without_feed
+SELECT 'event ' || n FROM rota.events WHERE feed NOT IN (SELECT feed FROM rota.feeds);
+
 -- forget_counts
 WITH gone AS (DELETE FROM rota.changes) DELETE FROM rota.counts;
 

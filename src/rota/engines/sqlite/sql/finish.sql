@@ -3,7 +3,7 @@ UPDATE jobs
 SET state = 'done', finished_at = ?1, delete_at = ?1 + retention, lease_until = NULL, progress = NULL,
     unique_held = CASE WHEN instr(unique_states, 'done') THEN unique_held END
 WHERE id = ?2 AND lease = ?3 AND state = 'running'
-RETURNING seq, id, lease, queue, type, state;
+RETURNING seq, id, lease, queue, type, attempt, worker;
 
 -- result
 INSERT INTO results (seq, result, content_type) VALUES (?, ?, ?)

@@ -1,6 +1,9 @@
 -- save
 INSERT INTO notes (kind, key, body) VALUES (?, ?, ?) ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body;
 
+-- feed
+INSERT INTO feeds (feed, until) VALUES (?, 0) ON CONFLICT DO NOTHING;
+
 -- remove
 DELETE FROM notes WHERE kind = ? AND key = ?;
 

@@ -69,3 +69,12 @@ SELECT 'file ' || id FROM files
 WHERE job IS NOT NULL
   AND (kind IS NULL OR kind NOT IN ('upload', 'artifact') OR (kind = 'artifact') <> (lease IS NOT NULL)
        OR sha256 IS NULL OR bytes IS NOT (SELECT sum(length(p.data)) FROM parts AS p WHERE p.file = files.n));
+
+-- wrong_event
+SELECT 'event ' || n FROM events
+WHERE CASE event WHEN 'enqueued' THEN state NOT IN ('scheduled', 'pending') WHEN 'requeued' THEN state NOT IN ('scheduled', 'pending')
+           WHEN 'started' THEN state <> 'running' WHEN 'finished' THEN state NOT IN ('done', 'failed', 'cancelled')
+           WHEN 'deleted' THEN state = 'running' ELSE 1 END;
+
+-- event_without_feed
+SELECT 'event ' || n FROM events WHERE feed NOT IN (SELECT feed FROM feeds);
