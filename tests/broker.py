@@ -255,6 +255,15 @@ class Broker:
         """Whether nobody but ourselves can write; then nobody is answered who tries."""
         self.relay.swallow(refuse)
 
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """It runs on, but cannot be reached: what was under way is lost, and new connections are refused."""
+        self.relay.cut()
+        try:
+            yield
+        finally:
+            self.relay.mend()
+
     def close(self) -> None:
         """End it and forget what it kept; of somebody else's cluster what the tests made there."""
         if not self.ours:

@@ -52,6 +52,7 @@ async def serve(settings: Settings) -> int:
             engine, terms.rules(settings), terms.limits(settings), url, __version__
         )
         await limits.publish(engine, service.limits)
+        publishers = await bridges.feeds(service, settings)
         fronts = list(doors.fronts(service, settings))
         servers = [_Server(_web(one, settings)) for one in doors.applications(service, settings, fronts)]
         for server in servers[1:]:
@@ -64,6 +65,7 @@ async def serve(settings: Settings) -> int:
             if among is not None:
                 timers.append(group.create_task(among.run()))
             timers += [group.create_task(one.run()) for one in fronts if one.run is not None]
+            timers += [group.create_task(one.run()) for one in publishers]
             if settings.dev:
                 group.create_task(joblog.run(service))
             webs = [

@@ -10,7 +10,7 @@ import msgspec
 from rota.config import Settings
 from rota.config.kafka import Kafka
 from rota.core.service import Service
-from rota.edges import kafka
+from rota.edges import kafka, kafka_out
 from rota.edges.kafka import Cluster, Finding, Unreachable, Wanted
 from rota.edges.kafka_dead import DeadLetters
 from rota.edges.kafka_in import Reader
@@ -57,6 +57,19 @@ async def run(service: Service, settings: Settings) -> None:
 
 def _strict(body: bytes) -> None:
     strict.check(body, 0)
+
+
+async def feeds(service: Service, settings: Settings) -> list[kafka_out.Publisher]:
+    """Switch on the feeds that are set, and off those that nobody wants; what passes events on. Raises
+    BadConfig.
+    """
+    told, publishers = settings.kafka, []
+    if told.out.topic is not None:
+        kafka.validate(cluster(told))
+        out = kafka_out.Out(cluster(told), told.out.topic, told.out.events, told.out.backlog)
+        publishers.append(await kafka_out.want(service, out))
+    await service.feeds.settle()
+    return publishers
 
 
 def _wanted(told: Kafka) -> Iterator[Wanted]:

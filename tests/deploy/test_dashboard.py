@@ -87,7 +87,10 @@ async def bring_about(site: Site) -> None:
         report = {"id": third["id"], "lease": third["lease"], "end": "failed", "error": error, "retry": False}
         await worker.finish(report)
         await site.post("/v1/queues/mail/pause")
+        await site.service.feeds.want("kafka", ("enqueued",), 1000, 100)
+        site.service.feeds.fares("kafka", "publishing")
         await site.enqueue(queue="mail")
+        await site.service.feeds.keep()
         await until(lambda: site.service.workers.meter.lag > 0, "a look at the clock")
 
 

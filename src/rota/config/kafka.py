@@ -11,12 +11,12 @@ import msgspec
 
 from rota.config import kinds
 from rota.config.secret import MASK, Secret
+from rota.model.event import KINDS, EventKind
 from rota.model.policy import DEFAULT_QUEUE
 from rota.model.size import size_text
 from rota.model.spec import HIGH, LOW, MAX_ATTEMPTS, MAX_TIMEOUT, is_name
 
 MiB = 1024**2
-EVENTS = ("enqueued", "started", "requeued", "finished", "deleted")
 DEAD = ".dead"
 """What a topic's dead letters go to, where nothing else is said: the topic of its name and this."""
 TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
@@ -232,7 +232,7 @@ class Out(msgspec.Struct, frozen=True, kw_only=True):
     """Events of jobs, to a topic. ``backlog``: how many may wait for a broker that is away."""
 
     topic: Annotated[str | None, Topic()] = None
-    events: Annotated[tuple[str, ...], kinds.Some(EVENTS)] = ("enqueued", "started", "finished")
+    events: Annotated[tuple[EventKind, ...], kinds.Some(KINDS)] = ("enqueued", "started", "finished")
     backlog: Annotated[int, kinds.Whole(1000, 1_000_000_000)] = 1_000_000
 
 

@@ -38,6 +38,7 @@ async def run(service: Service) -> None:
         group.create_task(_each(lambda: prune(service), 5))
         group.create_task(_each(lambda: tidy(service), 5))
         group.create_task(_each(service.files.sweep, 5))
+        group.create_task(_each(service.feeds.keep, 2))
         group.create_task(_each(lambda: keep_figures(service), 0))
         group.create_task(_each(lambda: look_at_the_clock(service), 0))
 

@@ -52,6 +52,7 @@ async def counters(service: Service) -> dict[str, Any]:
         "running": sum(worker.in_hand for worker in roster),
         "servers": [_server(one) for one in service.others.servers],
         "kafka_in": intake.shape(service.intake),
+        "feeds": service.feeds.figures(),
     }
 
 

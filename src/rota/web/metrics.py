@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 from prometheus_client.registry import Collector
 
 from rota import __version__
+from rota.core.feeds import STATES, FeedFigures
 from rota.core.intake import Intake
 from rota.core.meter import BUCKETS, Histogram
 from rota.core.queues import QueueInfo
@@ -105,6 +106,7 @@ def _families(service: Service, queues: list[QueueInfo]) -> Iterator[Metric]:
     )
     yield GaugeMetricFamily("rota_loop_lag_seconds", "How late the last timer came.", value=meter.lag)
     yield from _kafka_in(service.intake)
+    yield from _feeds(service.feeds.figures())
     vitals = service.engine.vitals()
     yield SummaryMetricFamily(
         "rota_store_commit_seconds",
@@ -141,6 +143,32 @@ def _kafka_in(intake: Intake) -> Iterator[Metric]:
         for names_, count in sorted(counter.items()):
             family.add_metric(names_, count)
     yield from (connected, lag, stopped, records, dead)
+
+
+def _feeds(feeds: list[FeedFigures]) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily("rota_feed_waiting", "Events that wait to be passed on.", labels=["feed"])
+    age = GaugeMetricFamily(
+        "rota_feed_oldest_age_seconds", "How long the oldest event waits to be passed on.", labels=["feed"]
+    )
+    dropped = CounterMetricFamily(
+        "rota_feed_dropped", "Events dropped since the feed is on: the backlog was full.", labels=["feed"]
+    )
+    passed = CounterMetricFamily("rota_feed_passed", "Events that this server passed on.", labels=["feed"])
+    cut = CounterMetricFamily(
+        "rota_feed_cut", "Events passed on without a result or an error that was too long.", labels=["feed"]
+    )
+    up = GaugeMetricFamily(
+        "rota_feed_state", "1 for the state of this server's part in the feed.", labels=["feed", "state"]
+    )
+    for one in feeds:
+        waiting.add_metric([one.feed], one.waiting)
+        age.add_metric([one.feed], one.oldest_age)
+        dropped.add_metric([one.feed], one.dropped)
+        passed.add_metric([one.feed], one.passed)
+        cut.add_metric([one.feed], one.cut)
+        for state in STATES if one.state is not None else ():
+            up.add_metric([one.feed, state], float(one.state == state))
+    yield from (waiting, age, dropped, passed, cut, up)
 
 
 def _histogram(name: str, told: str, found: Mapping[tuple[str, str], Histogram]) -> Metric:

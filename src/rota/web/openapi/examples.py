@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from rota.core.feeds import FeedFigures
 from rota.model import protocol
 from rota.model.job import Exponential, State
 from rota.model.protocol import Answer, Ending, Error, Fetched, Layer, Lease, Line, Progress, Sandbox, Work
@@ -199,6 +200,18 @@ STATS = shapes.Stats(
     slots=10,
     running=2,
     servers=[],
+    feeds=[
+        FeedFigures(
+            feed="kafka",
+            state="publishing",
+            detail=None,
+            waiting=2,
+            oldest_age=0.05,
+            dropped=0,
+            passed=5232,
+            cut=0,
+        )
+    ],
 )
 FIGURES = shapes.Figures(
     resolution=60,

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from rota.core.bulk import Progress
 from rota.core.explain import Certainty
+from rota.core.feeds import FeedFigures
 from rota.core.history import Group
 from rota.core.programs import State as ProgramsState
 from rota.core.worker import Transport
@@ -271,7 +272,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """`states`: jobs in the store. `enqueued`, `started`, `finished` and `requeued` count since the servers
     on this store started, this one `uptime` seconds ago. `running`: jobs in the hands of workers.
     `servers`: this one and all others, where a store can have several. `kafka_in`: what this one reads of
-    Kafka, null where no records come in.
+    Kafka, null where no records come in. `feeds`: what passes events on.
     """
 
     version: str
@@ -286,6 +287,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     running: int
     servers: list[RunningServer]
+    feeds: list[FeedFigures]
     kafka_in: list[KafkaIn] | None = None
 
 
