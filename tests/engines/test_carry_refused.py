@@ -17,7 +17,7 @@ from rota.model.errors import BadInput, StoreError
 from rota.model.job import Match, Note
 from tests import postgres
 from tests.engines.full import dump, filled
-from tests.engines.kit import ENGINES, NOW, job, put, put_keyed
+from tests.engines.kit import ENGINES, NOW, job, put, put_keyed, turn_on
 from tests.engines.move_kit import change, is_empty, moved, path_of, refusal
 from tests.pooler import pooler
 
@@ -55,6 +55,18 @@ async def test_a_target_that_remembers_requests(there: str, other: Callable[[str
     await engine.close()
     assert "(jobs: 0, idempotency keys: 1)" in await refusal(source, target)
     change(target, f"UPDATE {'rota.' * (there == 'postgres')}keys SET until = {NOW // 1000}")
+    await moved(source, target)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_source_that_owes_events(engine: str, other: Callable[[str], str]) -> None:
+    source, target = await filled(other(engine), size=0), other("sqlite")
+    store = await open_engine(source)
+    await turn_on(store, "out")
+    await put(store, job(), job())
+    await store.close()
+    assert "holds 2 events that were not passed on yet" in await refusal(source, target)
+    change(source, f"DELETE FROM {'rota.' * (engine == 'postgres')}events")
     await moved(source, target)
 
 

@@ -29,6 +29,7 @@ from tests.engines.kit import (
     one,
     put,
     take,
+    turn_on,
 )
 from tests.engines.sql_kit import MANY, clock, connected, dsn, sound
 
@@ -64,6 +65,25 @@ async def test_a_job_exists_when_the_transaction_is_committed(store: str, engine
     await engine.finish([done(claimed)], clock())
     await check_counts(engine)
     await sound(store)
+
+
+async def test_the_event_log_knows_of_it_in_the_same_transaction(engine: Engine, sql: Any) -> None:
+    async def events() -> list[tuple[str, str]]:
+        read = await engine.read_events("out", "me", clock() + SECOND, 10, clock())
+        return [(event.event, event.id) for event in read.events]
+
+    await turn_on(engine, "out")
+    transaction = sql.transaction()
+    await transaction.start()
+    ids = [await sql.fetchval("SELECT rota.enqueue('work')") for _ in range(2)]
+    assert await events() == []
+    await transaction.commit()
+    assert await events() == [("enqueued", id) for id in ids]
+    with pytest.raises(ZeroDivisionError):
+        async with sql.transaction():
+            await sql.fetchval("SELECT rota.enqueue('work')")
+            raise ZeroDivisionError
+    assert len(await events()) == 2
 
 
 async def test_neither_a_rollback_nor_a_savepoint_leaves_anything(

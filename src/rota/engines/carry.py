@@ -126,6 +126,10 @@ class Source(Protocol):
         """What is in it that PostgreSQL cannot keep."""
         ...
 
+    async def owed(self) -> int:
+        """Events that a feed has not passed on yet: they are not carried."""
+        ...
+
     async def sizes(self) -> Mapping[str, int]:
         """How many rows of each table are to be carried."""
         ...

@@ -228,6 +228,9 @@ class PostgresSource:
         """Whatever one database keeps another one keeps."""
         return Unfit()
 
+    async def owed(self) -> int:
+        return int((await self._side.fetch("SELECT count(*) FROM rota.events", timeout=_LONG))[0][0])
+
     async def sizes(self) -> Mapping[str, int]:
         sizes = {}
         await self._side.execute(_SQL["gathering"])

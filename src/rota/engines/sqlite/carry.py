@@ -126,6 +126,11 @@ class SqliteSource(_Side):
         super().__init__(name, db)
         self.identity = identity(path)
 
+    async def owed(self) -> int:
+        with _told(self.name, "read"):
+            [(events,)] = run(self._db, "SELECT count(*) FROM events")
+        return int(events)
+
     async def sizes(self) -> Mapping[str, int]:
         sizes = {}
         with _told(self.name, "read"):

@@ -490,8 +490,12 @@ BEGIN
     INSERT INTO rota.changes (n, queue, type, state, jobs) OVERRIDING SYSTEM VALUE
     SELECT -nextval('rota.changes_n_seq'), c.queue, c.type, c.state, c.jobs
     FROM (SELECT queue, type, state, count(*) AS jobs FROM new GROUP BY queue, type, state) AS c
+  ), feed AS MATERIALIZED (
+    SELECT feed, held FROM rota.feeding WHERE events ? 'enqueued'
+  ), event AS (
+    INSERT INTO rota.events (feed, at, event, id, type, queue, state)
+    SELECT f.feed, new.created_at, 'enqueued', new.id, new.type, new.queue, new.state FROM feed AS f CROSS JOIN new ORDER BY new.seq
   )
-  -- What else is to be kept of each new job, such as an event log, goes here: one more INSERT that selects from `new`.
   SELECT count(*) INTO made FROM new;
   IF made <> cardinality(jobs) THEN
     RAISE EXCEPTION USING ERRCODE = 'serialization_failure',
