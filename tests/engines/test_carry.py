@@ -366,7 +366,7 @@ async def test_what_belongs_to_servers_at_work_stays(there: str, other: Callable
         await engine.close()
     await moved(source, target)
     engine = await open_engine(target)
-    assert [await engine.notes(kind) for kind in LEFT_OUT_NOTES] == [[], []]
+    assert [await engine.notes(kind) for kind in LEFT_OUT_NOTES] == [[] for _ in LEFT_OUT_NOTES]
     assert await engine.notes("paused") == [Note("paused", "k", b"source")]
     assert [note.key for note in await engine.notes("figures")] == ["k", "source"]
     await engine.close()

@@ -81,8 +81,8 @@ MADE_ANEW = frozenset(
     {"bodies", "results", "tags", "counts", "changes", "lanes", "kinds", "ages"},
 )
 """Tables that say again what is in the carried ones, each engine in its own way."""
-LEFT_OUT = frozenset({"migrations", "news", "events", "feeds"})
-"""Tables that belong to the schema or to servers at work, and what was to be passed on by them."""
+LEFT_OUT = frozenset({"migrations", "news", "events", "feeds", "feeding", "sqlite_sequence"})
+"""Of the schema, of servers at work, and what was to be passed on by those."""
 LEFT_OUT_NOTES = ("drains", "feeds", "servers")
 """Kinds of notes of the same sort."""
 MADE_ANEW_COLUMNS = frozenset({("jobs", "place"), ("files", "dropped")})
