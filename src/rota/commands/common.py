@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,8 +43,10 @@ def server_options(command: F) -> F:
         "--url",
         metavar="URL",
         expose_value=False,
-        callback=_remember(_URL),
-        help="The server. [ROTA_URL, else http://127.0.0.1:8080]",
+        multiple=True,
+        callback=_remember(_URL, _together),
+        help="The server; several over one database with commas between, or the flag several times. "
+        "[ROTA_URL, else http://127.0.0.1:8080]",
     )
     token = click.option(
         "--token-file",
@@ -186,7 +188,7 @@ def whole(ctx: click.Context, parameter: click.Parameter, value: T) -> T:
 
 
 def _remember(
-    name: str, read: Callable[[str], object] = lambda value: value
+    name: str, read: Callable[[Any], object] = lambda value: value
 ) -> Callable[[click.Context, click.Parameter, Any], None]:
     """Keeps a flag for the whole command, whichever part of it the flag stood behind."""
 
@@ -195,6 +197,10 @@ def _remember(
             ctx.meta[name] = read(value)
 
     return callback
+
+
+def _together(urls: Sequence[str]) -> str:
+    return ",".join(urls)
 
 
 def _read_token(name: str) -> str:

@@ -43,7 +43,8 @@ class TaskDecorator(Protocol):
 class App:
     """Declares tasks and enqueues them.
 
-    ``url``: the server, by default ``ROTA_URL`` or http://127.0.0.1:8080. ``token``: by default
+    ``url``: the server, by default ``ROTA_URL`` or http://127.0.0.1:8080; several over one database with
+    commas between, of which another one is asked when one fails. ``token``: by default
     ``ROTA_TOKEN`` or the content of the file ``ROTA_TOKEN_FILE``. ``queue``: where jobs of tasks without a
     queue of their own go. Nothing is connected before the first enqueue.
     """

@@ -52,7 +52,7 @@ class Client:
 
     @property
     def url(self) -> str:
-        """The server's address."""
+        """The server's address; of several, that of the one that is asked now."""
         return self._transport.url
 
     def uptime(self) -> float:
@@ -73,19 +73,19 @@ class Client:
         stand_in = stand_ins.get(self._transport.url)
         if stand_in is not None:
             return read(call, stand_in.send(call))
-        request = self._transport.request(call)
         tries = 1
         while True:
+            url = self._transport.url
             try:
                 if call.file is None and call.into is None:
-                    answer = answer_of(self._connections().request(**request))
+                    answer = answer_of(self._connections().request(**self._transport.request(call)))
                 else:
                     answer = exchange(self._connections(), self._transport, call)
                 if answer.status < 400:
                     return call.read(answer)
-                pause = self._transport.pause(call, tries, answer)
+                pause = self._transport.pause(call, url, tries, answer)
             except httpx2.TransportError as error:
-                pause = self._transport.pause(call, tries, error)
+                pause = self._transport.pause(call, url, tries, error)
             time.sleep(pause)
             tries += 1
 

@@ -110,9 +110,12 @@ class Following:
             raise failure
         told = failure if isinstance(failure, RotaError) else None
         if told is None:
-            told = self._transport.unreachable(failure or ConnectionError("it hung up"))
+            told = self._transport.unreachable(failure or ConnectionError("it hung up"), self._transport.url)
+        # A server that ends the stream in good order may be there still, and knows where we were.
+        if failure is not None or self._tries:
+            self._transport.servers.leave(self._transport.url)
         self._tries += 1
-        if not self._seen and self._tries > self._transport.retries:
+        if not self._seen and self._tries // len(self._transport.servers.urls) > self._transport.retries:
             raise told
         # A server ends in good order when it stops, and when so many events wait for us that it keeps them no
         # longer apart from those for others: then the next try begins where this one ended.

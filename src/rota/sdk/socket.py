@@ -16,13 +16,14 @@ from rota.model import protocol
 from rota.model.errors import BadInput, Unavailable
 from rota.model.protocol import MAX_FRAME, Answer, Ending, Hello, Lease, Line, Progress, Stop, Welcome, Work
 from rota.sdk import calls
-from rota.sdk.address import find_token, find_url, is_loopback
+from rota.sdk.address import Servers, find_token, is_loopback
 from rota.sdk.files import RemoteFiles
 from rota.sdk.source import Disconnected
 
 log = logging.getLogger("rota.worker")
 
-CONNECT_SECONDS = 10.0
+CONNECT_SECONDS, CONNECT_ONE_OF = 10.0, 3.0
+"""Seconds for a connection to be made; the second where there are several servers, and the leases run."""
 ANSWER_SECONDS = 30.0
 """A report that is not answered for so long means that the server is stuck: connect again."""
 
@@ -37,7 +38,8 @@ class _Op(msgspec.Struct):
 
 
 class SocketSource:
-    """A :class:`rota.sdk.source.Source` over a WebSocket. ``url`` and ``token`` as for :class:`rota.App`.
+    """A :class:`rota.sdk.source.Source` over a WebSocket. ``url`` and ``token`` as for :class:`rota.App`: of
+    several servers one is connected to, and when that connection is lost the next one, jobs in hand included.
 
     The server sends jobs for every slot whose ending it has got. Where a slot is not really free (its handler
     is a thread that cannot be stopped), jobs wait here: they are kept alive by the beats, and handed back
@@ -46,8 +48,9 @@ class SocketSource:
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:
         self.drained = asyncio.Event()
-        self.url = find_url(url)
+        self._servers = Servers(url)
         self._token = find_token(token)
+        self._opened = False
         self._socket: ClientConnection | None = None
         self._reader: asyncio.Task[None] | None = None
         self._lost: Exception | None = None
@@ -57,12 +60,20 @@ class SocketSource:
         self._patience = 0.0
         self._some = asyncio.Event()
         self._stops: asyncio.Queue[list[Stop]] = asyncio.Queue()
-        self._asked: dict[tuple[str, int] | None, asyncio.Future[list[Answer]]] = {}
+        self._asked: dict[tuple[tuple[str, int], ...], asyncio.Future[list[Answer]]] = {}
         self._files = RemoteFiles(url, token)
         self._worker = ""
 
+    @property
+    def url(self) -> str:
+        """The server that it is connected to, or tries."""
+        return self._servers.url
+
     async def open(self, hello: Hello) -> Welcome:
         self._worker = hello.worker
+        if self._opened:
+            self._servers.leave(self.url)
+        self._opened = True
         if self._socket is not None:
             # It is broken: no time for manners, the leases run.
             self._socket.transport.abort()
@@ -74,7 +85,7 @@ class SocketSource:
         try:
             self._socket = await self._connect()
             await self._socket.send(_encode(hello), text=True)
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(self._patience_to_connect):
                 first = _decode(await self._socket.recv(decode=False))
         except TimeoutError:
             raise Disconnected(f"The Rota server at {self.url} does not answer.") from None
@@ -82,6 +93,8 @@ class SocketSource:
             raise Disconnected(f"The Rota server at {self.url} hung up ({error}).") from None
         except msgspec.DecodeError as error:
             raise Disconnected(f"What answers at {self.url} is no Rota server ({error}).") from None
+        if isinstance(first, protocol.Refused) and first.again:
+            raise Disconnected(f"The Rota server at {self.url} is not ready: {first.detail}")
         if isinstance(first, protocol.Refused):
             raise BadInput(first.detail, code=first.code, field=first.field)
         if not isinstance(first, Welcome):
@@ -106,8 +119,8 @@ class SocketSource:
         if len(frame) > _BYTES and len(outcomes) > 1:
             middle = len(outcomes) // 2
             return await self.finish(outcomes[:middle]) + await self.finish(outcomes[middle:])
-        # Answers are told apart by the first ending of their report.
-        key = (outcomes[0].id, outcomes[0].lease) if outcomes else None
+        # Reports are told apart by their endings.
+        key = tuple((one.id, one.lease) for one in outcomes)
         answer: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         self._asked[key] = answer
         try:
@@ -176,6 +189,10 @@ class SocketSource:
         if socket is not None:
             await socket.close()
 
+    @property
+    def _patience_to_connect(self) -> float:
+        return CONNECT_SECONDS if len(self._servers.urls) == 1 else CONNECT_ONE_OF
+
     async def _connect(self) -> ClientConnection:
         headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         try:
@@ -185,7 +202,7 @@ class SocketSource:
                 user_agent_header="rota-sdk",
                 compression=None,
                 max_size=MAX_FRAME,
-                open_timeout=CONNECT_SECONDS,
+                open_timeout=self._patience_to_connect,
                 close_timeout=1.0,
                 # Every heartbeat is a ping already.
                 ping_interval=None,
@@ -224,6 +241,8 @@ class SocketSource:
                         raise
         except ConnectionClosed as error:
             lost = Disconnected(str(error))
+        except Disconnected as error:
+            lost = error
         except msgspec.DecodeError as error:
             lost = Disconnected(f"The server sent a frame that is none: {error}.")
         finally:
@@ -240,14 +259,16 @@ class SocketSource:
                 self._jobs.extend(jobs)
                 self._some.set()
             case protocol.Finished(answers):
-                key = (answers[0].id, answers[0].lease) if answers else None
-                waiter = self._asked.get(key)
+                waiter = self._asked.get(tuple((one.id, one.lease) for one in answers))
                 if waiter is not None and not waiter.done():
                     waiter.set_result(answers)
             case protocol.Cancel(stops):
                 self._stops.put_nowait(stops)
             case protocol.ServerDrain():
                 self.drained.set()
+            case protocol.Refused(again=True, detail=detail):
+                # Its store is away: what was reported is kept, and reported on the next connection.
+                raise Disconnected(f"The server is not ready: {detail}")
             case protocol.Refused(code, detail, field):
                 log.error("the server refused a frame", extra={"code": code, "why": detail})
                 # Frames are answered in order; when a report waits, it is most likely the one.

@@ -14,7 +14,7 @@ from rota.model.errors import Unavailable
 from rota.model.protocol import MAX_FRAME
 from rota.model.spec import MAX_JOBS, JobSpec
 from rota.sdk import calls, trace
-from rota.sdk.address import find_token, find_url, is_loopback
+from rota.sdk.address import Servers, find_token
 from rota.sdk.answers import Created
 from rota.sdk.calls import JSON, Answer, Call
 
@@ -40,12 +40,18 @@ class Transport:
 
     ``url`` is the argument, else ``ROTA_URL``, else http://127.0.0.1:8080; ``token`` the argument, else
     ``ROTA_TOKEN``, else what the file ``ROTA_TOKEN_FILE`` holds. BadConfig when one of them cannot be used.
+    A URL may name several servers over one store, with commas between: one of them is asked until it fails.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, *, retries: int = RETRIES) -> None:
-        self.url = find_url(url)
+        self.servers = Servers(url)
         self.token = find_token(token)
         self.retries = retries
+
+    @property
+    def url(self) -> str:
+        """The server that is asked now."""
+        return self.servers.url
 
     def options(self) -> dict[str, Any]:
         """Arguments for either httpx2 client."""
@@ -56,9 +62,9 @@ class Transport:
             "headers": headers,
             "limits": _LIMITS,
             # Proxies from the environment are for the world outside of this machine.
-            "trust_env": not is_loopback(self.url),
+            "trust_env": not self.servers.local,
             # Reading the machine's certificates takes 40 ms; plain HTTP has no use for them.
-            "verify": self.url.startswith("https:"),
+            "verify": any(url.startswith("https:") for url in self.servers.urls),
         }
 
     def request(self, call: Call[Any]) -> dict[str, Any]:
@@ -80,35 +86,44 @@ class Transport:
             ),
         }
 
-    def pause(self, call: Call[Any], tries: int, failure: httpx2.TransportError | Answer) -> float:
-        """Seconds before the next try, or raise what ``failure`` means when there should be none.
+    def pause(self, call: Call[Any], url: str, tries: int, failure: httpx2.TransportError | Answer) -> float:
+        """Seconds before the next try, or raise what ``failure`` of the server at ``url`` means when there
+        should be none.
 
         A connection that was never made can always be tried again; a request that may have been carried out
-        (the answer was lost, 503) only when doing it twice does no harm.
+        (the answer was lost, 503) only when doing it twice does no harm. Where there are several servers,
+        each is tried once without a pause.
         """
+        rounds, others = divmod(tries, len(self.servers.urls))
+        asked = ""
         if isinstance(failure, Answer):
-            if failure.status != 503 or not call.again or tries > self.retries:
+            if failure.status != 503 or not call.again or rounds > self.retries:
                 raise calls.error_of(failure)
+            self.servers.leave(url)
             asked = failure.retry_after or ""
-            if asked.isdecimal():
-                return min(float(asked), MAX_PAUSE)
         else:
+            self.servers.leave(url)
             unsent = isinstance(failure, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
-            late = isinstance(failure, httpx2.ReadTimeout)
-            if tries > self.retries or late or not (unsent or call.again):
-                raise self.unreachable(failure) from failure
-        return random.uniform(0.5, 1.0) * min(0.1 * 2.0 ** (tries - 1), MAX_PAUSE)
+            # Who waited so long for an answer waits for it once more only where somebody else may give it.
+            late = isinstance(failure, httpx2.ReadTimeout) and rounds > 0
+            if rounds > self.retries or late or not (unsent or call.again):
+                raise self.unreachable(failure, url) from failure
+        if others:
+            return 0.0
+        if asked.isdecimal():
+            return min(float(asked), MAX_PAUSE)
+        return random.uniform(0.5, 1.0) * min(0.1 * 2.0 ** (rounds - 1), MAX_PAUSE)
 
-    def unreachable(self, failure: Exception) -> Unavailable:
+    def unreachable(self, failure: Exception, url: str) -> Unavailable:
         """The error for a server that does not answer at all."""
         if isinstance(failure, httpx2.ReadTimeout):
-            return Unavailable(f"The Rota server at {self.url} did not answer in time.", code="timeout")
+            return Unavailable(f"The Rota server at {url} did not answer in time.", code="timeout")
         if isinstance(failure, Damaged):
             return Unavailable(str(failure), code="damaged")
         why = str(failure) or type(failure).__name__
         return Unavailable(
-            f"No Rota server answers at {self.url} ({why}). Start one with `rota serve`, or name "
-            "another with ROTA_URL.",
+            f"No Rota server answers at {' or '.join(self.servers.urls)} ({why}). Start one with "
+            "`rota serve`, or name another with ROTA_URL.",
             code="unreachable",
         )
 

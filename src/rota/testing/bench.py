@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from rota.engines.open import open_engine
 from rota.model.clock import SECOND, ManualClock
 from rota.model.protocol import Ending
-from rota.sdk.address import find_url
+from rota.sdk.address import find_urls
 from rota.sdk.app import App
 from rota.sdk.calls import Answer, Call
 from rota.sdk.processes import ProcessRunner
@@ -115,7 +115,7 @@ class Bench:
         self._make: Callable[..., Driver] = partial(
             Driver, queues=queues, slots=slots, processes=processes, limit=limit, told=told
         )
-        self._urls = [find_url(app.url) for app in apps]
+        self._urls = [url for app in apps for url in find_urls(app.url)]
         self._loop: VirtualLoop
         self._thread: threading.Thread | None = None
         self._leave: asyncio.Event
