@@ -12,7 +12,8 @@ import pytest
 
 import rota
 from rota.model.job import State
-from rota.model.protocol import Work
+from rota.model.protocol import Stop, Work
+from rota.sdk.source import Disconnected
 from rota.sdk.worker import Worker
 from tests.sdk.memory import Server, Source, until
 from tests.sdk.working import working
@@ -267,3 +268,25 @@ async def test_drain_from_a_signal_handler_while_the_loop_is_blocked(program: An
             signal.signal(signal.SIGUSR1, old)
     assert drained[0] < 0.9
     assert job.ending.end == "done"
+
+
+async def test_leaving_is_not_forgotten_when_the_connection_breaks_just_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when a whole machine is told to stop: server and workers at once."""
+
+    async def breaks_when_it_is_stopped(source: Source) -> list[Stop]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise Disconnected("The server has gone, too.") from None
+        return []
+
+    monkeypatch.setattr(Source, "stops", breaks_when_it_is_stopped)
+    app = rota.App()
+    app.task(name="nothing")(lambda: None)
+    server = Server()
+    async with working(app, server) as at_work:
+        await until(lambda: server.hellos)
+        at_work.worker.drain()
+        await at_work.drained()

@@ -341,3 +341,33 @@ async def test_a_whole_worker_over_a_socket(peer: Peer) -> None:
     worker.drain()
     await soon(task)
     assert peer.named("drain")
+
+
+async def test_a_server_without_its_store_is_left_and_the_report_kept(
+    peer: Peer, source: SocketSource
+) -> None:
+    """What it cannot take just now is no fault of the report, and none of the worker."""
+    again = {"op": "error", "code": "store_unavailable", "detail": "The store is away.", "again": True}
+    peer.answer = lambda frame: again if frame["op"] == "finish" else None
+    await soon(source.open(HELLO))
+    with pytest.raises(Disconnected, match="The store is away"):
+        await soon(source.finish([Ending("j1", 1)]))
+    peer.welcome = again
+    with pytest.raises(Disconnected, match="The store is away"):
+        await soon(source.open(HELLO))
+
+
+async def test_an_answer_belongs_to_the_report_with_just_its_endings(
+    peer: Peer, source: SocketSource
+) -> None:
+    peer.answer = lambda frame: None
+    await soon(source.open(HELLO))
+    both = asyncio.create_task(source.finish([Ending("j1", 1), Ending("j2", 1)]))
+    first = asyncio.create_task(source.finish([Ending("j1", 1)]))
+    await until(lambda: len(peer.named("finish")) == 2)
+    told = [{"id": id, "lease": 1, "applied": True} for id in ("j1", "j2")]
+    await peer.say({"op": "finished", "answers": told})
+    assert len(await soon(both)) == 2
+    assert not first.done()
+    await peer.say({"op": "finished", "answers": told[:1]})
+    assert len(await soon(first)) == 1

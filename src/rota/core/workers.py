@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from rota.core.worker import Roster, Transport, Worker, check_outside
 from rota.engines.base import Engine
 from rota.model import policy, protocol
 from rota.model.clock import SECOND, Clock
-from rota.model.errors import BadInput
+from rota.model.errors import BadInput, Unavailable
 from rota.model.job import ENDED, Applied, Beat, Claimed, Job, LogLine, Outcome, State
 from rota.model.protocol import LEVELS, MAX_FETCH_WAIT, Answer, Ending, Lease, Stop, Work
 from rota.model.spec import parse_time
@@ -110,8 +111,10 @@ class Workers:
             self._dispatch.wake(worker.queues)
             if worker.taken:
                 now = self._clock.now()
-                beats = [Beat(id, lease) for id, lease in await self.others.left_by(worker)]
-                await self._engine.extend(beats, now + self.rules.socket_grace, now)
+                # Without a store nobody gets the jobs sooner; the leases end by themselves.
+                with suppress(Unavailable):
+                    beats = [Beat(id, lease) for id, lease in await self.others.left_by(worker)]
+                    await self._engine.extend(beats, now + self.rules.socket_grace, now)
 
     def leave_out(self, worker: Worker, types: Iterable[str]) -> None:
         """A worker that takes any type takes these no more."""

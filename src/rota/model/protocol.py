@@ -224,11 +224,14 @@ class ServerDrain(msgspec.Struct, frozen=True, tag="drain", tag_field="op"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="error", tag_field="op", omit_defaults=True):
-    """A frame that could not be taken; the connection stays unless it was the hello."""
+    """A frame that could not be taken; the connection stays unless it was the hello. ``again``: there is
+    nothing wrong with it, and it may be taken later or elsewhere.
+    """
 
     code: str
     detail: str
     field: str | None = None
+    again: bool = False
 
 
 FromServer = Welcome | Jobs | Finished | Cancel | ServerDrain | Refused

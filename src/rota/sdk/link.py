@@ -79,6 +79,7 @@ class Link:
             if main.done():
                 await main
         finally:
+            self._leave.set()
             for timer in self._timers:
                 timer.cancel()
             for task in (main, leave, *others):
@@ -103,6 +104,9 @@ class Link:
                     self._missed = True
                     why = str(error) or type(error).__name__
                     log.warning("no connection", extra={"why": why, "running": len(self._desk.held)})
+            if self._leave.is_set():
+                # A group forgets that it was cancelled when one of its tasks fails on the way out.
+                return
             # Full jitter: a fleet that lost its server together must not come back together.
             await asyncio.sleep(random.uniform(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._tries)))
             self._tries += 1

@@ -16,7 +16,7 @@ from rota.core.service import Service
 from rota.core.worker import Worker
 from rota.model import protocol
 from rota.model.clock import SECOND
-from rota.model.errors import BadInput, RotaError
+from rota.model.errors import BadInput, RotaError, Unavailable
 from rota.model.protocol import MAX_FRAME
 from rota.model.spec import HEADER_BYTES
 from rota.web import reports, wire
@@ -195,7 +195,8 @@ class _Connection:
             self._refuse(RotaError("Something went wrong here; the log of the server says more."))
 
     def _refuse(self, error: RotaError) -> None:
-        self._say(protocol.Refused(error.code, error.detail, error.field))
+        again = isinstance(error, Unavailable)
+        self._say(protocol.Refused(error.code, error.detail, error.field, again))
 
     def _give(self, jobs: list[protocol.Work]) -> None:
         """Jobs in as many frames as their payloads need."""

@@ -72,7 +72,8 @@ def _keep_alive(connection: Any) -> None:
     found = None if transport is None else transport.get_extra_info("socket")
     if found is None or found.family == socket.AF_UNIX:
         return
-    with contextlib.suppress(OSError):
+    # One that was reset meanwhile is found out by whoever uses it; uvloop says so with a ValueError.
+    with contextlib.suppress(OSError, ValueError):
         found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in KEEPALIVE.items():
             if hasattr(socket, name):
