@@ -32,12 +32,16 @@ class History:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._name = os.urandom(4).hex()
         folder.mkdir(parents=True, exist_ok=True)
 
     def note(self, what: str, **more: Any) -> None:
         """Write down that this happened now."""
         line = json.dumps({"what": what, "at": time.time(), "who": os.getpid(), **more}) + "\n"
-        handle = os.open(self.folder / f"{os.getpid()}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        # Numbers of processes come again, and the last line of one that was killed may be torn.
+        handle = os.open(
+            self.folder / f"{os.getpid()}-{self._name}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
+        )
         try:
             os.write(handle, line.encode())
         finally:
@@ -55,15 +59,21 @@ class History:
         return sorted(found, key=lambda event: float(event["at"]))
 
 
-def check(events: Sequence[Event], jobs: Sequence[Job], *, once: bool = False) -> list[str]:
+def check(
+    events: Sequence[Event], jobs: Sequence[Job], *, once: bool = False, frozen: bool = False
+) -> list[str]:
     """Every broken promise as a sentence.
 
     ``events``: ``sent`` and ``acked`` (``key``, ``id``) of clients, ``began`` and ``ended`` (``id``, ``key``,
     ``attempt``) of handlers. ``jobs``: the whole store, each job as the API gives it, its payload
     ``{"key": ...}``; a result names the key and the attempt that made it. ``once``: every job ran just once.
+    ``frozen``: programs stood still; workers may have begun what somebody else had finished meanwhile, and
+    servers have stored times of before.
     """
     rules: list[Callable[[Sequence[Event], dict[str, Job]], Iterator[str]]]
     rules = [_acknowledged, _doubled, _ended, _ran, _results, _attempts]
+    if not frozen:
+        rules += [_undead, _overlap]
     if once:
         rules.append(_once)
     by_id = {job["id"]: job for job in jobs}
@@ -105,7 +115,7 @@ def _ended(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:
 
 
 def _ran(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:
-    """Handlers ran only what was handed out, and nothing after its end."""
+    """Handlers ran only what was handed out."""
     runs: Counter[str] = Counter()
     for event in events:
         if event["what"] != "began":
@@ -115,11 +125,19 @@ def _ran(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:
             yield f"ghost: {event['id']} ran and is not there"
             continue
         runs[event["id"]] += 1
-        if job["finished_at"] is not None and event["at"] > seconds(job["finished_at"]) + SLACK:
-            yield f"undead: {event['id']} began to run after its end"
     for id, n in runs.items():
         if n > len(jobs[id]["attempts"]):
             yield f"too often: {id} ran {n} times in {len(jobs[id]['attempts'])} attempts"
+
+
+def _undead(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:
+    """Nothing began after its end."""
+    for event in events:
+        job = jobs.get(event["id"]) if event["what"] == "began" else None
+        if job is None or job["finished_at"] is None:
+            continue
+        if event["at"] > seconds(job["finished_at"]) + SLACK:
+            yield f"undead: {event['id']} began to run after its end"
 
 
 def _results(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:
@@ -145,11 +163,15 @@ def _attempts(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:
         spent = sum(one["end"] not in GIVEN_BACK for one in attempts)
         if spent != job["attempt"]:
             yield f"miscounted: {job['id']} is at attempt {job['attempt']} after {spent} that count"
-        for one, two in pairwise(attempts):
-            if one["finished_at"] is None or one["finished_at"] > two["started_at"]:
-                yield f"overlap: attempts with leases {one['lease']} and {two['lease']} of {job['id']}"
         if job["state"] == "done" and [one["end"] for one in attempts].count("done") != 1:
             yield f"ends: {job['id']} is done, and its attempts ended as {[one['end'] for one in attempts]}"
+
+
+def _overlap(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:
+    for job in jobs.values():
+        for one, two in pairwise(job["attempts"]):
+            if one["finished_at"] is None or one["finished_at"] > two["started_at"]:
+                yield f"overlap: attempts with leases {one['lease']} and {two['lease']} of {job['id']}"
 
 
 def _once(events: Sequence[Event], jobs: dict[str, Job]) -> Iterator[str]:

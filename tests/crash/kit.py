@@ -55,10 +55,13 @@ def frozen(pid: int) -> Iterator[None]:
 
 
 class Scene:
-    """A folder with a store and a history, and the processes that work on them."""
+    """A folder with a store and a history, and the processes that work on them. ``url``: of a store that is
+    somewhere else.
+    """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, url: str | None = None, **settings: str) -> None:
         self.folder = folder
+        self.url = url
         self.history = History(folder / "history")
         self.port = 0
         self.env = {f"ROTA_{name.upper()}": value for name, value in settings.items()} | {
@@ -76,7 +79,8 @@ class Scene:
     def server(self, *flags: str) -> Iterator[Server]:
         """``rota serve``; after a restart on the same port."""
         listen = f"127.0.0.1:{self.port}"
-        with running_server(self.folder, *flags, listen=listen, env=self.env | self.tasks_env) as server:
+        env = self.env | self.tasks_env
+        with running_server(self.folder, *flags, listen=listen, store=self.url, env=env) as server:
             self.port = int(server.url.rpartition(":")[2])
             with httpx2.Client(base_url=server.url, timeout=PATIENCE, trust_env=False) as self.http:
                 yield server
