@@ -49,8 +49,8 @@ async def move(source: Source, target: Target, progress: Progress) -> Moved:
     _sound(source.name, await source.findings(), "rota check --store says more; nothing was changed")
     if owed := await source.owed():
         raise StoreError(
-            f"{source.name} holds {owed} events that were not passed on yet (kafka.out): let a server on it do that, "
-            "or serve it once without kafka.out to drop them; nothing was changed."
+            f"{source.name} holds {owed} events that were not passed on yet (kafka.out): let a server on it "
+            "do that first; nothing was changed."
         )
     unfit = (await source.unfit()) if target.narrow else None
     if unfit is not None and unfit.sentences:
