@@ -172,7 +172,7 @@ def test_a_terminal_sees_what_is_being_done(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
-        (("--only", "speed"), "'speed' is no step; there are: start, enqueue, pickup, both, drain."),
+        (("--only", "speed"), "'speed' is no step; there are: start, enqueue, pickup, both, drain, across."),
         (("--only", " ,"), "names no step"),
         (("--chart", "figures.png"), "must end in .svg or .html"),
         (("--chart", "no/such/figures.svg"), "is no folder"),
