@@ -59,7 +59,7 @@ async def looked_at(engine: PostgresEngine, jobs: int) -> dict[str, int]:
     lanes = engine._floors.of(["default"])
     places = [["w"] * jobs, [NOW] * jobs, [NOW] * jobs]
     claim = [["default"], *lanes, None, [], NOW, jobs, jobs + 32, *places]
-    columns = list(zip(*((work.id, work.lease, NOW, b"1", None) for work in works), strict=True))
+    columns = list(zip(*((work.id, work.lease, NOW, b"1", None, "done") for work in works), strict=True))
     counted = engine._care.counted
     asked: dict[str, tuple[str, str, Sequence[Any]]] = {
         "claim": ("claim", "best", claim),
