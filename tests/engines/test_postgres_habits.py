@@ -172,6 +172,10 @@ async def test_a_page_of_waiting_jobs_is_read_from_an_index_by_age(
 ) -> None:
     for delay in (0, HOUR):
         await put(engine, *(job(f"t{n % 3}", delay=delay) for n in range(6000)))
+    # The database has served other tests, whose dead entries are in the way of the oldest jobs.
+    vacuum = await asyncpg.connect(engine._gate.place.dsn)
+    await vacuum.execute("VACUUM rota.jobs")
+    await vacuum.close()
     parts = statements.load("plan")
     span = (1, 2**60, 20)
     assert await buffers(engine, parts["pending"].format(order=order), None, None, *span) < 200
