@@ -17,8 +17,9 @@ RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     /build/bin/pip install --require-hashes --only-binary :all: -r deploy/image/build.lock \
     && /build/bin/pip --python /opt/rota/bin/python install \
         --require-hashes --only-binary :all: -r deploy/image/server.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY src src
+COPY ui ui
 RUN /build/bin/pip wheel --no-index --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /build/bin/pip --python /opt/rota/bin/python install --no-index --no-deps /wheel/*.whl
 

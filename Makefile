@@ -27,6 +27,9 @@ HERE   := $(shell { pwd; $(PYTHON) -c 'import sys; print(sys.base_prefix, sys.ve
 LOCKED := .venv/.locked-$(HERE)
 READY  := .venv/.ready-$(HERE)
 
+# What the dashboard is built from; building Rota builds it.
+UI := $(shell find ui -name node_modules -prune -o -name tests -prune -o -type f -print 2>/dev/null)
+
 # pip remarks on the machine's own settings (index folders that are not there, running as root); nobody can act on them.
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore $(BIN)/python -m pip --no-input install --quiet
 HUSH   := 2>&1 >/dev/null | { grep -v -E '^(WARNING: (Location|Skipping|The directory)|\[notice\]|$$)' >&2 || true; }
@@ -90,6 +93,7 @@ check: $(READY) ## formatting, lint, types, layers, shape, Dockerfile: all of th
 	$(BIN)/ruff check --output-format concise . || failed=1; \
 	$(BIN)/hadolint --no-color Dockerfile || failed=1; \
 	$(BIN)/mypy || failed=1; \
+	$(BIN)/python hatch_build.py check || failed=1; \
 	$(BIN)/lint-imports --no-cache --no-logo || failed=1; \
 	$(BIN)/python -m pytest -q tests/test_shape.py || failed=1; \
 	exit $$failed
@@ -174,6 +178,6 @@ $(LOCKED): requirements.lock
 	@$(PIP) --require-hashes -r requirements.lock $(HUSH)
 	@touch $@
 
-$(READY): $(LOCKED) pyproject.toml
+$(READY): $(LOCKED) pyproject.toml hatch_build.py $(UI)
 	@$(PIP) --no-deps --no-build-isolation --editable . $(HUSH)
 	@touch $@

@@ -104,7 +104,17 @@ def fronts(service: Service, settings: Settings) -> Iterator[Front]:
     if old.jobsapi.enabled:
         yield jobsapi.build(service, old.jobsapi.queue, most)
     if old.pqexec.enabled:
-        yield pqexec.build(service, old.pqexec.queue, old.pqexec.surface, most)
+        yield pqexec.build(service, old.pqexec.queue, *_surface(settings), most)
+
+
+def _surface(settings: Settings) -> tuple[str, bool]:
+    """What the parallel queue serves besides REST, and whether ``/`` is its page. The dashboard has that
+    place unless somebody asked for the page by name, or who comes may see nothing else.
+    """
+    asked = settings.fronts.pqexec.surface
+    alone = any(PQEXEC in names for _, names in settings.listeners)
+    home = asked != "auto" or alone or settings.local_only
+    return "html_ws" if asked == "auto" else asked, home
 
 
 def _entries(source: BinaryIO) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -44,7 +45,8 @@ DRAWN = """[...document.querySelectorAll(".operation")].map((card) => ({
 class Watched:
     """A page, and everything that went wrong in it."""
 
-    def __init__(self, page: Page, site: Site | Server) -> None:
+    def __init__(self, page: Page, site: Site | Server, quiet: re.Pattern[str] | None) -> None:
+        self._quiet = quiet
         self.page = page
         self.faults: list[str] = []
         self.elsewhere: list[str] = []
@@ -54,7 +56,7 @@ class Watched:
         page.on("request", lambda asked: self._asked(asked.url, site.url))
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not (self._quiet and self._quiet.search(message.text)):
             self.faults.append(message.text)
 
     def _asked(self, url: str, ours: str) -> None:
@@ -64,14 +66,20 @@ class Watched:
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, site: Site | Server, path: str = "/docs", **options: Any
+    browser: Browser,
+    site: Site | Server,
+    path: str = "/docs",
+    quiet: re.Pattern[str] | None = None,
+    **options: Any,
 ) -> AsyncIterator[Watched]:
-    """The page, drawn; it must do nothing wrong until it is closed."""
+    """The page, drawn; it must do nothing wrong until it is closed. ``quiet``: what it may say all the same,
+    because the test wants it refused.
+    """
     context = await browser.new_context(**options)
     context.set_default_timeout(PATIENCE)
     page = await context.new_page()
     await page.add_init_script(WATCH)
-    watched = Watched(page, site)
+    watched = Watched(page, site, quiet)
     await page.goto(site.url + path)
     yield watched
     assert await page.evaluate("broken") == []

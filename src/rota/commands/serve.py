@@ -70,7 +70,8 @@ _FLAGS = (
     click.option(
         "--surface",
         metavar="NAME",
-        help="What the parallel queue serves besides REST: rest, ws, html or html_ws. [html_ws]",
+        help="What the parallel queue serves besides REST: rest, ws, html or html_ws; its page then stands "
+        "in the place of the dashboard. [auto: html_ws, beside it]",
     ),
     click.option(
         "--unsafe-programs",

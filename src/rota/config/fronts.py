@@ -107,7 +107,7 @@ class Pqexec(msgspec.Struct, frozen=True, kw_only=True):
     enabled: Annotated[bool, kinds.Truth()] = True
     queue: Annotated[str, kinds.Queue()] = "pqexec"
     workers_limit: Annotated[int, kinds.Whole(0, 10_000)] = 10
-    surface: Annotated[str, kinds.Choice(*SURFACES)] = "html_ws"
+    surface: Annotated[str, kinds.Choice("auto", *SURFACES)] = "auto"
 
 
 class Fronts(msgspec.Struct, frozen=True, kw_only=True):

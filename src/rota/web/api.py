@@ -15,6 +15,7 @@ from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
 from rota.web import (
     bulk,
+    dashboard,
     docs,
     events,
     explain,
@@ -74,6 +75,8 @@ ROUTES = (
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
     Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),
+    Route("GET", "/", "the dashboard", dashboard.get_page),
+    Route("GET", "/ui/{file}", "what the dashboard is made of", dashboard.get_file),
     Route("GET", "/docs", "this interface for people", docs.get_page),
     Route("GET", "/docs/{file}", "what that page is made of", docs.get_file),
     Route("GET", "/livez", "the process answers", status.livez),
@@ -87,13 +90,15 @@ def build(
 ) -> Ring:
     """The ASGI application: this interface, and older ones beside it. ``index`` looks at archives."""
     hot = HotApi(service, index)
+    # The older page of tasks may have the place of the dashboard.
+    taken = {place for one in fronts for place in one.requests}
     routes: list[BaseRoute] = [
         StarletteRoute(path, _wrong_method, methods=methods) for path, methods in _shadowed()
     ]
     routes += [
         StarletteRoute(route.path, _bound(service, route.handler), methods=[route.method])
         for route in ROUTES
-        if route.handler is not None
+        if route.handler is not None and (route.method, route.path) not in taken
     ]
     routes.append(WebSocketRoute(SOCKET_PATH, WorkerSocket(service)))
     routes.append(WebSocketRoute(LIVE_PATH, events.LiveSocket(service)))

@@ -23,7 +23,9 @@ PAGE = frozenset(
     | {f"/docs/{name}" for name in ("docs.css", "docs.js", "dom.js", "schema.js", "try.js", "icon.svg")}
 )
 """The page of documentation: the same for everybody, and opened by browsers, which cannot send a token."""
-_OPEN = PROBES | PAGE
+_OPEN = PROBES | PAGE | {"/"}
+UI = "/ui/"
+"""What the dashboard is made of; the same for everybody, too."""
 _IN_URL = re.compile(rb"(?:^|&)(?:token|access_token|api_key|apikey|key|authorization)=", re.IGNORECASE)
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -76,7 +78,7 @@ class Gate:
             raise Forbidden("A page of another origin may not call this server.", code="origin_not_allowed")
         if origin == "null":
             raise Forbidden("A page without an origin may not call this server.", code="origin_not_allowed")
-        if self._token is None or not guarded or path in _OPEN:
+        if self._token is None or not guarded or path in _OPEN or path.startswith(UI):
             return
         if not given:
             if _IN_URL.search(scope["query_string"]):

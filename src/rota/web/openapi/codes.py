@@ -132,6 +132,7 @@ MANY: Codes = {
 FIGURES: Codes = {"too_many_points": 422, "conflicting_fields": 422}
 CURSOR: Codes = {"invalid_cursor": 400}
 
+NO_DASHBOARD: Codes = {"no_dashboard": 404}
 NOWHERE: Codes = {"not_found": 404}
 JOB: Codes = {"not_found": 404, "job_not_found": 404}
 QUEUE: Codes = {"not_found": 404, "invalid_queue": 422}

@@ -43,8 +43,10 @@ Milliseconds = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _decode = msgspec.json.Decoder(dict[str, Milliseconds | None] | None).decode
 
 
-def build(service: Service, queue: str, surface: str, max_body: int) -> Front:
-    """``surface``: ``rest``, ``ws``, ``html``, ``html_ws``; ``max_body``: bytes, as sent and as inflated."""
+def build(service: Service, queue: str, surface: str, home: bool, max_body: int) -> Front:
+    """``surface``: ``rest``, ``ws``, ``html``, ``html_ws``; ``home``: its page is at ``/`` and not only at
+    ``/static/tasks.html``; ``max_body``: bytes, as sent and as inflated.
+    """
     most = min(max_body, MAX_BODY)
     events, page = "ws" in surface, "html" in surface
     audience = Audience(GREETING, REMINDER)
@@ -64,7 +66,7 @@ def build(service: Service, queue: str, surface: str, max_body: int) -> Front:
     async def upgrade(request: Request) -> Response:
         return Text("Upgrade Required", 426, {"upgrade": "websocket"})
 
-    async def home(request: Request) -> Response:
+    async def tasks_page(request: Request) -> Response:
         html = docs.file("tasks.html")
         html = html if events else html.replace(LIVE, POLLED)
         if not hasattr(request.app.state, "routes"):
@@ -74,6 +76,8 @@ def build(service: Service, queue: str, surface: str, max_body: int) -> Front:
 
     async def static(request: Request) -> Response:
         name = request.path_params["file"]
+        if name == "tasks.html":
+            return await tasks_page(request)
         if name not in FILES:
             raise _nothing(request)
         return docs.tagged(request, docs.file(name), docs.KINDS[name.rpartition(".")[2]], docs.PAGE_HEADERS)
@@ -87,7 +91,7 @@ def build(service: Service, queue: str, surface: str, max_body: int) -> Front:
             ("POST", "/schedule"): schedule,
             ("GET", "/tasks"): listed,
             ("GET", "/ws"): upgrade if events else nothing,
-            ("GET", "/"): home if page else nothing,
+            **({("GET", "/"): tasks_page if page else nothing} if home else {}),
             ("GET", "/static/{file:path}"): static if page else nothing,
         },
         refuse,

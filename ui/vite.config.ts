@@ -1,0 +1,18 @@
+import { defineConfig } from "vite";
+
+// The files are served below /ui, and the page by any address: so everything is relative to it.
+export default defineConfig({
+  base: "./",
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: {
+    assetsDir: "ui",
+    assetsInlineLimit: 0,
+    cssCodeSplit: false,
+    emptyOutDir: true,
+    license: { fileName: "ui/licenses.md" },
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    target: "es2022",
+  },
+  server: { proxy: { "/v1": { target: "http://127.0.0.1:8080", ws: true, changeOrigin: true } } },
+});
