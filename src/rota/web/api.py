@@ -25,6 +25,7 @@ from rota.web import (
     queues,
     stats,
     status,
+    tickets,
     wire,
     workers,
 )
@@ -72,6 +73,7 @@ ROUTES = (
     Route("GET", SOCKET_PATH, "the worker socket (WebSocket)"),
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
+    Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
     Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),
     Route("GET", "/docs", "this interface for people", docs.get_page),
@@ -103,6 +105,7 @@ def build(
     app.router.redirect_slashes = False
     # For the description, which is made of them.
     app.state.routes = ROUTES
+    app.state.tickets = gate.tickets
     return Ring(app, hot.routes, gate, max_body, hot.whole, front.refusals(fronts))
 
 
