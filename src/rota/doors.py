@@ -10,10 +10,14 @@ from typing import BinaryIO
 
 from starlette.types import ASGIApp
 
+from rota import __version__
 from rota.config import Settings
 from rota.config.fronts import NAMES
 from rota.config.kinds import split_address
+from rota.config.table import table
+from rota.core.about import About
 from rota.core.service import Service
+from rota.engines import places
 from rota.model.errors import BadConfig, BadInput
 from rota.programs.archive_index import read_index
 from rota.programs.archive_rules import ArchiveLimits, BadArchive
@@ -65,7 +69,9 @@ def applications(service: Service, settings: Settings, served: Sequence[Front]) 
     elsewhere = {name for _, names in settings.listeners for name in names}
     here = [fronts[name] for name in NAMES if name in fronts and name not in elsewhere]
     most = settings.body_limit
-    found: list[ASGIApp] = [api.build(service, _main_gate(service, settings, here), most, here, _entries)]
+    found: list[ASGIApp] = [
+        api.build(service, _main_gate(service, settings, here), most, here, _entries, _about(settings))
+    ]
     for _, names in settings.listeners:
         there = [fronts[name] for name in NAMES if name in fronts and name in names]
         found.append(api.build_fronts(service, _gate(settings, there), most, there))
@@ -116,6 +122,15 @@ def _entries(source: BinaryIO) -> int:
         told = f"{error.detail[:1].upper()}{error.detail[1:]}."
         about = {} if error.entry is None else {"entry": error.entry}
         raise BadInput(told, code=error.code, status=error.status, **about) from None
+
+
+def _about(settings: Settings) -> About:
+    return About(
+        version=__version__,
+        store=places.shown(settings.store),
+        token=settings.token is not None,
+        settings=table(settings),
+    )
 
 
 def _main_gate(service: Service, settings: Settings, fronts: Sequence[Front]) -> Gate:

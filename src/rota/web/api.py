@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from starlette.routing import Route as StarletteRoute
 
+from rota.core.about import About
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
 from rota.web import (
@@ -23,6 +24,7 @@ from rota.web import (
     front,
     jobs,
     queues,
+    settings,
     stats,
     status,
     tickets,
@@ -74,6 +76,7 @@ ROUTES = (
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
     Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
+    Route("GET", "/v1/settings", "the configuration in force", settings.get_settings),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
     Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),
     Route("GET", "/docs", "this interface for people", docs.get_page),
@@ -85,9 +88,16 @@ ROUTES = (
 
 
 def build(
-    service: Service, gate: Gate, max_body: int, fronts: Sequence[Front] = (), index: Index = no_archives
+    service: Service,
+    gate: Gate,
+    max_body: int,
+    fronts: Sequence[Front] = (),
+    index: Index = no_archives,
+    about: About | None = None,
 ) -> Ring:
-    """The ASGI application: this interface, and older ones beside it. ``index`` looks at archives."""
+    """The ASGI application: this interface, and older ones beside it. ``index`` looks at archives; ``about``
+    is what the server was told.
+    """
     hot = HotApi(service, index)
     routes: list[BaseRoute] = [
         StarletteRoute(path, _wrong_method, methods=methods) for path, methods in _shadowed()
@@ -106,6 +116,7 @@ def build(
     # For the description, which is made of them.
     app.state.routes = ROUTES
     app.state.tickets = gate.tickets
+    app.state.about = about or About()
     return Ring(app, hot.routes, gate, max_body, hot.whole, front.refusals(fronts))
 
 

@@ -101,6 +101,11 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "jobs": "How many are failed now.",
         "hours": "Failures in each of the last 24 hours, the present one last, whatever became of the jobs.",
     },
+    "Setting": {
+        "key": "As in docs/configuration.md.",
+        "value": "In seconds or bytes, where it is a time or a size; `***`: a secret that is set.",
+        "said": "A line of a file, a variable or a flag; null: nobody said it.",
+    },
     "Figures": {
         "resolution": "Seconds of a point.",
         "points": "How many entries each list has.",

@@ -1,14 +1,26 @@
-"""What pages ask of the server besides jobs: tickets."""
+"""What pages ask of the server besides jobs: tickets, and how it is set up."""
 
 from __future__ import annotations
 
-from rota.web.openapi import codes
+from rota.core.about import Setting
+from rota.web.openapi import about, codes
 from rota.web.openapi import examples as given
 from rota.web.openapi.saying import Answer, Example, Routes, Said
 from rota.web.tickets import Ticket, TicketRequest
 
 SERVER = "Server"
 A_TICKET = Ticket("AQAGUlzD3kAAq83vEjRWeJCrze8SNFZ4kA" + "A" * 42, 30)
+SETTINGS = about.ServerSettings(
+    version="0.1.0",
+    server="c93d7d62",
+    started_at=given.EARLIER,
+    store=about.StoreAbout("postgresql", "17.6", "postgresql://rota:***@db.example.com/rota"),
+    token=True,
+    settings=[
+        Setting("lease", 30.0, 15.0, "file", "rota.yaml:3", False),
+        Setting("token", "***", None, "environment", "ROTA_TOKEN", True),
+    ],
+)
 
 SAID: Routes = {
     ("POST", "/v1/tickets"): Said(
@@ -21,5 +33,11 @@ SAID: Routes = {
         ),
         (codes.BODY, codes.TICKETS),
         body=(TicketRequest,),
+    ),
+    ("GET", "/v1/settings"): Said(
+        "get_settings",
+        SERVER,
+        (Answer(200, "All settings.", about.ServerSettings, example=SETTINGS),),
+        (Example("All settings", 200),),
     ),
 }
