@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import resource
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import BinaryIO
 
 from starlette.types import ASGIApp
@@ -15,7 +16,7 @@ from rota.config import Settings
 from rota.config.fronts import NAMES
 from rota.config.kinds import split_address
 from rota.config.table import table
-from rota.core.about import About
+from rota.core.about import About, BuiltIn
 from rota.core.service import Service
 from rota.engines import places
 from rota.model.errors import BadConfig, BadInput
@@ -130,7 +131,17 @@ def _about(settings: Settings) -> About:
         store=places.shown(settings.store),
         token=settings.token is not None,
         settings=table(settings),
+        built_in=cache(lambda: _built_in(settings)),
     )
+
+
+def _built_in(settings: Settings) -> Mapping[str, BuiltIn]:
+    # A server that nobody asks need not load what this takes.
+    from rota.handlers.catalog import PROGRAMS, catalog
+
+    types = (*settings.handlers.active, *(PROGRAMS if settings.programs.enabled else ()))
+    told = catalog(types, settings.handlers.sleep.max_ms)
+    return {type: BuiltIn(*one) for type, one in told.items()}
 
 
 def _main_gate(service: Service, settings: Settings, fronts: Sequence[Front]) -> Gate:

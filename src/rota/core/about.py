@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -22,6 +23,15 @@ class Setting(msgspec.Struct, frozen=True):
     secret: bool
 
 
+class BuiltIn(msgspec.Struct, frozen=True):
+    """A type that the server's own worker runs. ``schema``: JSON Schema of its payload; ``example``: one."""
+
+    description: str
+    schema: Mapping[str, Any]
+    example: Any
+    accepts: tuple[str, ...] = ("json",)
+
+
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """``store``: its URL without passwords. ``token``: whether one is needed."""
 
@@ -29,3 +39,5 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     store: str = ""
     token: bool = False
     settings: tuple[Setting, ...] = ()
+    built_in: Callable[[], Mapping[str, BuiltIn]] = dict
+    """Told when somebody asks: a server that nobody asks need not load it."""

@@ -28,6 +28,7 @@ from rota.web import (
     stats,
     status,
     tickets,
+    types,
     wire,
     workers,
 )
@@ -76,6 +77,7 @@ ROUTES = (
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
     Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
+    Route("GET", "/v1/types", "types of jobs, and their payloads", types.list_types),
     Route("GET", "/v1/settings", "the configuration in force", settings.get_settings),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
     Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),

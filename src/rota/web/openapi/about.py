@@ -5,7 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from rota.core.about import Setting
+from rota.core.catalog import TypeInfo
 from rota.model.schema import Time
+
+
+class TypeList(msgspec.Struct, frozen=True):
+    """By name."""
+
+    types: list[TypeInfo]
 
 
 class StoreAbout(msgspec.Struct, frozen=True):

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from rota.core.about import Setting
+from rota.core.catalog import TypeInfo
 from rota.web.openapi import about, codes
 from rota.web.openapi import examples as given
 from rota.web.openapi.saying import Answer, Example, Routes, Said
 from rota.web.tickets import Ticket, TicketRequest
 
-SERVER = "Server"
+SERVER, JOBS = "Server", "Jobs"
 A_TICKET = Ticket("AQAGUlzD3kAAq83vEjRWeJCrze8SNFZ4kA" + "A" * 42, 30)
+TYPE = TypeInfo(
+    type="resize",
+    queues=["images"],
+    workers=2,
+    built_in=False,
+    description="Make a picture smaller.",
+    schema={"type": "object", "properties": {"width": {"type": "integer"}}, "required": ["width"]},
+    example=None,
+    accepts=["json"],
+)
 SETTINGS = about.ServerSettings(
     version="0.1.0",
     server="c93d7d62",
@@ -33,6 +44,13 @@ SAID: Routes = {
         ),
         (codes.BODY, codes.TICKETS),
         body=(TicketRequest,),
+    ),
+    ("GET", "/v1/types"): Said(
+        "list_types",
+        JOBS,
+        (Answer(200, "All types, by name.", about.TypeList, example=about.TypeList([TYPE])),),
+        (Example("All types", 200),),
+        (codes.READ,),
     ),
     ("GET", "/v1/settings"): Said(
         "get_settings",
