@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import resource
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import BinaryIO
 
 from starlette.types import ASGIApp
 
+from rota import __version__
 from rota.config import Settings
 from rota.config.fronts import NAMES
 from rota.config.kinds import split_address
+from rota.config.table import table
+from rota.core.about import About, BuiltIn
 from rota.core.service import Service
+from rota.engines import places
 from rota.model.errors import BadConfig, BadInput
 from rota.programs.archive_index import read_index
 from rota.programs.archive_rules import ArchiveLimits, BadArchive
@@ -23,6 +28,7 @@ from rota.web.access import AccessLog
 from rota.web.auth import Gate
 from rota.web.front import Front
 from rota.web.fronts import jobq, jobsapi, jqgo, poll, pqexec
+from rota.web.ticket import Tickets
 
 log = logging.getLogger("rota")
 
@@ -64,7 +70,9 @@ def applications(service: Service, settings: Settings, served: Sequence[Front]) 
     elsewhere = {name for _, names in settings.listeners for name in names}
     here = [fronts[name] for name in NAMES if name in fronts and name not in elsewhere]
     most = settings.body_limit
-    found: list[ASGIApp] = [api.build(service, _main_gate(settings, here), most, here, _entries)]
+    found: list[ASGIApp] = [
+        api.build(service, _main_gate(service, settings, here), most, here, _entries, _about(settings))
+    ]
     for _, names in settings.listeners:
         there = [fronts[name] for name in NAMES if name in fronts and name in names]
         found.append(api.build_fronts(service, _gate(settings, there), most, there))
@@ -127,23 +135,45 @@ def _entries(source: BinaryIO) -> int:
         raise BadInput(told, code=error.code, status=error.status, **about) from None
 
 
-def _main_gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
+def _about(settings: Settings) -> About:
+    return About(
+        version=__version__,
+        store=places.shown(settings.store),
+        token=settings.token is not None,
+        settings=table(settings),
+        built_in=cache(lambda: _built_in(settings)),
+    )
+
+
+def _built_in(settings: Settings) -> Mapping[str, BuiltIn]:
+    # A server that nobody asks need not load what this takes.
+    from rota.handlers.catalog import PROGRAMS, catalog
+
+    types = (*settings.handlers.active, *(PROGRAMS if settings.programs.enabled else ()))
+    told = catalog(types, settings.handlers.sleep.max_ms)
+    return {type: BuiltIn(*one) for type, one in told.items()}
+
+
+def _main_gate(service: Service, settings: Settings, fronts: Sequence[Front]) -> Gate:
     """Of ``listen``. Where its address comes from the parallel queue's file and there is no token, other
     machines are served that interface and nothing else (docs/decisions/0012).
     """
+    token = _token(settings)
+    tickets = Tickets(None if token is None else token.encode(), service.clock.now)
     if not settings.local_only:
-        return _gate(settings, fronts)
+        return _gate(settings, fronts, tickets)
     anyone = front.paths([one for one in fronts if one.name == PQEXEC])
     # Programs of this machine may go by the address that the server tells.
-    return Gate(None, (*settings.allowed_hosts, settings.host), anyone=anyone)
+    return Gate(None, (*settings.allowed_hosts, settings.host), anyone=anyone, tickets=tickets)
 
 
-def _gate(settings: Settings, fronts: Sequence[Front]) -> Gate:
+def _gate(settings: Settings, fronts: Sequence[Front], tickets: Tickets | None = None) -> Gate:
     token = _token(settings)
     # Without a token nothing but the address protects us from pages in the user's own browser.
     guarded = token is not None and not settings.fronts.open
     hosts = None if guarded or settings.insecure else settings.allowed_hosts
-    return Gate(token, hosts, front.paths(fronts) if settings.fronts.open else front.open_paths(fronts))
+    open = front.paths(fronts) if settings.fronts.open else front.open_paths(fronts)
+    return Gate(token, hosts, open, tickets=tickets)
 
 
 def _token(settings: Settings) -> str | None:

@@ -22,6 +22,10 @@ EVERYWHERE = frozenset(
         "test_stats",
         "test_failures",
         "test_explain",
+        "test_settings",
+        "test_types",
+        "test_views",
+        "test_condition",
     }
 )
 

@@ -26,6 +26,7 @@ EVERYTHING = [
     ("GET", "/v1/workers"),
     ("POST", "/v1/workers/w/drain"),
     ("GET", "/v1/stats"),
+    ("POST", "/v1/tickets"),
     ("POST", "/v1/fetch"),
     ("POST", "/v1/finish"),
     ("POST", "/v1/beat"),

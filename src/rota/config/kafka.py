@@ -20,7 +20,7 @@ MiB = 1024**2
 DEAD = ".dead"
 """What a topic's dead letters go to, where nothing else is said: the topic of its name and this."""
 TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
-_SECRET = re.compile(r"password|secret|\.pem$|oauthbearer\.config|token")
+_SECRET = re.compile(r"pass(word|phrase)|secret|\.pem$|oauthbearer\.config|token")
 
 # What Rota answers for itself, and what would load code or run commands.
 FORBIDDEN = {

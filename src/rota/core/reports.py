@@ -7,6 +7,7 @@ import binascii
 
 import msgspec
 
+from rota.core.telling import check_about
 from rota.model import policy, protocol
 from rota.model.clock import SECOND, seconds
 from rota.model.errors import BadInput, StaleLease
@@ -113,6 +114,8 @@ def check_labels(hello: protocol.Hello | protocol.Fetch) -> None:
     for field, text in (("name", hello.name), ("version", hello.version)):
         if text:
             check_id(text, field)
+    if isinstance(hello, protocol.Hello) and hello.about:
+        check_about(hello.about)
     box = hello.sandbox
     if not box:
         return

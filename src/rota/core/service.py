@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
 from rota.core.bus import Bus
+from rota.core.catalog import Catalog
 from rota.core.dispatch import Dispatch
 from rota.core.due import Due
 from rota.core.events import Event, moved, stored
@@ -64,6 +65,7 @@ class Service:
         self.programs = Programs()
         self.others = Others()
         self.intake = Intake()
+        self.catalog = Catalog(engine)
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""

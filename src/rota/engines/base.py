@@ -271,6 +271,11 @@ class Engine(Protocol):
         """Whether other processes may have this store open at the same time."""
         ...
 
+    @property
+    def product(self) -> tuple[str, str]:
+        """What keeps the jobs: ``sqlite`` or ``postgresql``, and its version."""
+        ...
+
     async def time(self) -> int:
         """What the store's clock shows, microseconds UTC. Servers that share a store go by that."""
         ...

@@ -21,8 +21,9 @@ _TLS_OPTIONS = frozenset(
 _PASSED_ON = _TLS_OPTIONS | {"passfile", "host", "port", "user", "password", "dbname", "database"}
 _OURS = frozenset({"pooler", "listen", "application_name"})
 _TLS = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-_USER = re.compile(r"(?<=://)([^/?#]*)@")
-_QUERY = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&#]*")
+_USER = re.compile(r"(?<=://)(.*)@")
+"""To the last @: a password may hold anything, where somebody forgot to write it as %XX."""
+_SECRETS = frozenset({"password", "sslpassword"})
 
 
 class Postgres(msgspec.Struct, frozen=True):
@@ -42,13 +43,19 @@ def is_postgres(url: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """A store's URL without its password."""
+    """A store's URL without its passwords, also of one with faults."""
 
     def user(match: re.Match[str]) -> str:
         name, colon, _ = match[1].partition(":")
         return f"{name}{colon and ':' + _MASK}@"
 
-    return _QUERY.sub(rf"\1={_MASK}", _USER.sub(user, url))
+    place, mark, query = url.partition("?")
+    if "/" not in place.partition("://")[2] and "@" in query:
+        # That was no beginning of options, but belongs to a password.
+        end = url.rindex("@")
+        rest, mark, query = url[end:].partition("?")
+        place = url[:end] + rest
+    return _USER.sub(user, place) + mark + re.sub(r"[^&#]+", _option, query)
 
 
 def postgres(url: str) -> Postgres:
@@ -101,6 +108,11 @@ def sqlite(url: str) -> tuple[str, str | None]:
     if query and not query.startswith("vfs="):
         raise _bad(f"A sqlite store knows only ?vfs=, not ?{query[:100]}.")
     return path, query.removeprefix("vfs=") or None
+
+
+def _option(match: re.Match[str]) -> str:
+    name, _, _ = match[0].partition("=")
+    return f"{name}={_MASK}" if unquote(name).strip().lower() in _SECRETS else match[0]
 
 
 def _bad(why: str) -> BadInput:

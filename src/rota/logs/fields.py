@@ -19,7 +19,7 @@ BASE = ("ts", "level", "logger", "event")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _SECRET_NAME = re.compile(r"(?i)(^|_)(token|password|passwd|secret|authorization|cookie|credentials?)$")
 _SECRET_TEXT = re.compile(
-    r"(?i)(\bbearer\s+|\bbasic\s+|[?&](?:access_)?token=|://[^\s:/@]{0,200}:(?=[^\s/@]{1,200}@))[^\s\"'&,;@\\]+"
+    r"(?i)(\bbearer\s+|\bbasic\s+|[?&](?:(?:access_)?token|ticket)=|://[^\s:/@]{0,200}:(?=[^\s/@]{1,200}@))[^\s\"'&,;@\\]+"
 )
 _PLAIN = re.compile(r"[\w.:/@+*-]+")
 

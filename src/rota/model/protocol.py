@@ -30,6 +30,8 @@ Types = Annotated[tuple[str, ...], says(maxItems=MAX_TYPES)]
 End = Literal["done", "failed", "snoozed", "released", "cancelled", "timeout"]
 Profile = Literal["strict", "standard", "basic", "none"]
 """What a sandbox amounts to, the best one first (docs/sandbox.md)."""
+MAX_ABOUT, MAX_DESCRIPTION, MAX_SCHEMA = 500, 500, 16 * 1024
+"""Types of which a worker tells; characters; bytes."""
 MAX_LAYERS = 50
 MAX_REASON = 2000
 """Characters that say why a layer does not work, or what is missing."""
@@ -143,6 +145,16 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     missing: Annotated[str | None, says(maxLength=MAX_REASON)] = None
 
 
+class About(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What people who make a job of a type should know: ``schema`` is the JSON Schema of its payload.
+    ``accepts``: whether that is JSON, bytes, or may be a zip archive.
+    """
+
+    description: str | None = None
+    schema: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    accepts: tuple[Literal["json", "zip", "bytes"], ...] = ("json",)
+
+
 # worker to server
 
 
@@ -150,7 +162,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="op", forbid_unk
     """First frame of a worker. ``worker`` is a fresh random id per process start; ``types`` null means any.
 
     ``held`` names jobs still running from before a reconnect; ``slots`` counts all places, taken ones
-    included; ``sandbox`` is there when it runs programs of others.
+    included; ``sandbox`` is there when it runs programs of others; ``about`` tells of some of its types.
     """
 
     worker: WorkerId
@@ -161,6 +173,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="op", forbid_unk
     version: str = ""
     held: tuple[Lease, ...] = ()
     sandbox: Sandbox | msgspec.UnsetType | None = msgspec.UNSET
+    about: dict[str, About] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Finish(msgspec.Struct, frozen=True, tag="finish", tag_field="op", forbid_unknown_fields=True):

@@ -59,6 +59,20 @@ class Signature:
         """Prepare the checks now; TypeError when an annotation is unknown or cannot come from JSON."""
         self._decoder  # noqa: B018
 
+    @property
+    def payload(self) -> Any:
+        """What the whole payload is annotated with, Any when with nothing; None where arguments travel by
+        name.
+        """
+        return self._kind(self.parameters[0]) if self.whole else None
+
+    @property
+    def shape(self) -> Any:
+        """The type that a payload in JSON is read as."""
+        self.compile()
+        assert self._shapes is not None
+        return self._shapes[1]
+
     def encode(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes | msgspec.Raw:
         """Arguments as a JSON payload, or as they are when the whole payload is bytes.
 

@@ -172,8 +172,20 @@ class Worker:
         desk = Desk(self._app.tasks, self.slots, others=self._app.others)
         desk.runners = self._runners(home, desk)
         types = None if self._app.others is not None else tuple(sorted(self._app.tasks))
+        about = {}
+        if not self._same_loop:
+            from rota.sdk.describing import describe
+
+            about = describe(self._app.tasks.values())
         hello = Hello(
-            self.id, self.queues, self.slots, types, self.name, __version__, sandbox=self._sandbox or UNSET
+            self.id,
+            self.queues,
+            self.slots,
+            types,
+            self.name,
+            __version__,
+            sandbox=self._sandbox or UNSET,
+            about=about or UNSET,
         )
         link = Link(desk, self._source, hello, self._grace)
         with self._lock:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 from starlette.routing import Route as StarletteRoute
 
+from rota.core.about import About
 from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
 from rota.web import (
@@ -24,8 +25,11 @@ from rota.web import (
     front,
     jobs,
     queues,
+    settings,
     stats,
     status,
+    tickets,
+    types,
     wire,
     workers,
 )
@@ -73,6 +77,9 @@ ROUTES = (
     Route("GET", SOCKET_PATH, "the worker socket (WebSocket)"),
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
+    Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
+    Route("GET", "/v1/types", "types of jobs, and their payloads", types.list_types),
+    Route("GET", "/v1/settings", "the configuration in force", settings.get_settings),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
     Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),
     Route("GET", "/", "the dashboard", dashboard.get_page),
@@ -86,9 +93,16 @@ ROUTES = (
 
 
 def build(
-    service: Service, gate: Gate, max_body: int, fronts: Sequence[Front] = (), index: Index = no_archives
+    service: Service,
+    gate: Gate,
+    max_body: int,
+    fronts: Sequence[Front] = (),
+    index: Index = no_archives,
+    about: About | None = None,
 ) -> Ring:
-    """The ASGI application: this interface, and older ones beside it. ``index`` looks at archives."""
+    """The ASGI application: this interface, and older ones beside it. ``index`` looks at archives; ``about``
+    is what the server was told.
+    """
     hot = HotApi(service, index)
     # The older page of tasks may have the place of the dashboard.
     taken = {place for one in fronts for place in one.requests}
@@ -108,6 +122,8 @@ def build(
     app.router.redirect_slashes = False
     # For the description, which is made of them.
     app.state.routes = ROUTES
+    app.state.tickets = gate.tickets
+    app.state.about = about or About()
     return Ring(app, hot.routes, gate, max_body, hot.whole, front.refusals(fronts))
 
 

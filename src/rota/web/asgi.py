@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
-from rota.web import target, wire
+from rota.web import target, ticket, wire
 from rota.web.auth import Gate
 from rota.web.incoming import refuse_early
 from rota.web.whole import Answer, Headers, Peer, Quick
@@ -132,7 +132,11 @@ class Ring:
         if kind == "http":
             call = None
             try:
-                self._gate.check(scope)
+                if scope["query_string"] and (given := self._ticket(scope)) is not None:
+                    send = ticket.unlinked(send)
+                    self._gate.check(scope, given)
+                else:
+                    self._gate.check(scope)
                 target.check(scope.get("raw_path") or b"", scope["query_string"])
                 hot = self._hot.get((scope["method"], scope["path"]))
                 if hot is None:
@@ -155,7 +159,7 @@ class Ring:
                 await refuse(send, RotaError(BROKEN))
         elif kind == "websocket":
             try:
-                self._gate.check(scope)
+                self._gate.check(scope, self._ticket(scope))
                 target.check(scope.get("raw_path") or b"", scope["query_string"])
             except RotaError as error:
                 await receive()
@@ -171,6 +175,9 @@ class Ring:
 
             opened: set[str] = set()
             await self._app(scope, receive, told)
+
+    def _ticket(self, scope: Scope) -> bytes | None:
+        return None if self._gate.tickets is None else ticket.cut(scope)
 
     def _whole(
         self, path: str, start: Start, headers: Headers, body: bytes, peer: Peer, answer: Answer

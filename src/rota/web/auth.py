@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from rota.model.errors import BadInput, Forbidden, RotaError, Unauthorized
+from rota.web.ticket import Tickets
 
 PROBES = frozenset({"/livez", "/readyz", "/health"})
 """Answered without credentials, so that an orchestrator needs no secret; they tell nothing but their own
@@ -39,18 +40,20 @@ class Gate:
         hosts: Iterable[str] | None,
         open: Callable[[str], bool] | None = None,
         anyone: Callable[[str], bool] | None = None,
+        tickets: Tickets | None = None,
     ) -> None:
         """``hosts``: names under which pages may call what needs no token; None: any. ``open``: further paths
         that need none. ``anyone``: the only paths, besides probes, that other machines may ask for, by
-        whatever name they know this one; None: all.
+        whatever name they know this one; None: all. ``tickets``: what stands in for the token; None: nothing.
         """
+        self.tickets = tickets
         self._anyone = anyone
         self._open = open or (lambda path: False)
         self._token = None if token is None else token.encode()
         self._hosts = None if hosts is None else _LOCAL | {host.lower() for host in hosts}
 
-    def check(self, scope: Scope) -> None:
-        """Raises Unauthorized, Forbidden or BadInput."""
+    def check(self, scope: Scope, ticket: bytes | None = None) -> None:
+        """Raises Unauthorized, Forbidden or BadInput. A ``ticket`` is looked at where there is no header."""
         host = origin = None
         given: list[bytes] = []
         for name, value in scope["headers"]:
@@ -81,6 +84,9 @@ class Gate:
         if self._token is None or not guarded or path in _OPEN or path.startswith(UI):
             return
         if not given:
+            if ticket is not None and self.tickets is not None:
+                self.tickets.take(path, ticket)
+                return
             if _IN_URL.search(scope["query_string"]):
                 raise BadInput(
                     "A token does not go into the URL, where logs keep it: send Authorization: Bearer TOKEN.",

@@ -66,6 +66,7 @@ class WorkerSocket:
 class _Connection:
     def __init__(self, service: Service, receive: Receive, send: Send, bounds: Bounds) -> None:
         self._workers = service.workers
+        self._catalog = service.catalog
         self._bounds = bounds
         self._receive = receive
         self._send = send
@@ -164,6 +165,8 @@ class _Connection:
                 stop=lambda stops: self._say(protocol.Cancel(stops)),
                 drain=lambda: self._say(protocol.ServerDrain()),
             )
+            if hello.about:
+                await self._catalog.keep(hello.about)
         except RotaError:
             self._outbox.remove(first)
             self._unsent -= len(first)

@@ -219,6 +219,10 @@ class PostgresEngine:
     def shared(self) -> bool:
         return True
 
+    @property
+    def product(self) -> tuple[str, str]:
+        return "postgresql", self._gate.version
+
     async def time(self) -> int:
         return await self._read(read.time)
 

@@ -64,6 +64,8 @@ class Gate:
         self.url = url
         self.pooled = bool(place.pooler)
         self.settings = dict(SETTINGS)
+        self.version = ""
+        """Of the server, once it was examined."""
         self.wires: weakref.WeakSet[Wire] = weakref.WeakSet()
         """Connections on which somebody may wait for an answer."""
         self.epoch = 0

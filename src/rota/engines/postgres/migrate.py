@@ -78,6 +78,8 @@ async def examine(gate: Gate, connection: Any) -> None:
             "pg_backend_pid() AS pid, current_setting('server_version') AS name"
         )
     where = shown(gate.url)
+    # Without what a distribution says behind it.
+    gate.version = row["name"].partition(" ")[0]
     if row["version"] < OLDEST:
         raise StoreError(f"The store {where} is on PostgreSQL {row['name']}; Rota needs 14 or later.")
     if row["encoding"] != "UTF8":

@@ -195,6 +195,10 @@ class SqliteEngine:
     def shared(self) -> bool:
         return False
 
+    @property
+    def product(self) -> tuple[str, str]:
+        return "sqlite", self._store.version
+
     async def time(self) -> int:
         return time.time_ns() // 1000
 

@@ -39,6 +39,7 @@ class Store:
 
     def __init__(self, path: str, vfs: str | None = None, *, run: bool = True) -> None:
         self.path = path
+        self.version = apsw.sqlite_lib_version()
         self._lock = lock(path)
         try:
             self.db = open_connection(path, vfs, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)

@@ -86,7 +86,13 @@ def document(routes: Iterable[Route]) -> Shape:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The token of the server (`ROTA_TOKEN`), where it has one.",
-                }
+                },
+                "ticket": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "ticket",
+                    "description": "For one request of one path, in place of the header: `POST /v1/tickets`.",
+                },
             },
         },
     }
@@ -122,6 +128,8 @@ class _Builder:
         shape["x-examples"] = [_example(one, said) for one in said.examples]
         if said.open:
             shape["security"] = []
+        elif said.ticket:
+            shape["security"] = [{}, {"bearer": []}, {"ticket": []}]
         return shape
 
     def _bodies(self, said: Said) -> Shape:
@@ -227,6 +235,8 @@ def refusals(said: Said, query: Query, *, probe: bool = False) -> dict[int, list
         groups.append(codes.CROWD)
     if not said.open:
         groups += [codes.TOKEN, codes.QUERY]
+    if said.ticket:
+        groups.append(codes.TICKET)
     if query.parameters:
         asked = {one.kind.code(one.name) for one in query.parameters}
         if not all(one.repeated for one in query.parameters):

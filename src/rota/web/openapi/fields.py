@@ -101,6 +101,20 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "jobs": "How many are failed now.",
         "hours": "Failures in each of the last 24 hours, the present one last, whatever became of the jobs.",
     },
+    "TypeInfo": {
+        "queues": "Where workers take it; where nobody does, the queues that its jobs are in.",
+        "workers": "How many connected workers know it.",
+        "built_in": "The server itself can run it.",
+        "description": "What it does; null: nobody told.",
+        "schema": "JSON Schema of the payload; null: nobody told.",
+        "example": "A payload; null: there is none.",
+        "accepts": "What a payload may be: `json`, `zip` (an archive as the body of the request), `bytes`.",
+    },
+    "Setting": {
+        "key": "As in docs/configuration.md.",
+        "value": "In seconds or bytes, where it is a time or a size; `***`: a secret that is set.",
+        "said": "A line of a file, a variable or a flag; null: nobody said it.",
+    },
     "Figures": {
         "resolution": "Seconds of a point.",
         "points": "How many entries each list has.",

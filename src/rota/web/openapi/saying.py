@@ -64,6 +64,8 @@ class Said(NamedTuple):
     """It needs no token."""
     path: Mapping[str, str] = {}
     """Examples of what stands in the path."""
+    ticket: bool = False
+    """A ticket in the query will do in place of the token."""
 
 
 Routes = Mapping[tuple[str, str], Said]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rota.web.openapi.routes import events, files, jobs, many, protocol, queues, server
+from rota.web.openapi.routes import about, events, files, jobs, many, protocol, queues, server
 from rota.web.openapi.saying import Routes
 
 TAGS: Mapping[str, str] = {
@@ -24,6 +24,7 @@ SAID: Routes = {
     **queues.SAID,
     **protocol.SAID,
     **events.SAID,
+    **about.SAID,
     **server.SAID,
 }
 """What has to be said of a route, beyond what its line in the table and its handler say themselves."""

@@ -42,6 +42,7 @@ SAID: Routes = {
         (Answer(101, "The WebSocket is open; subscribe to topics."),),
         (Example("Without an upgrade", 426),),
         (codes.UPGRADE,),
+        ticket=True,
         told="The same events on a WebSocket, many to a frame: for pages that watch many things. "
         "docs/events.md "
         "describes the frames. To anything but an upgrade the answer is 426.",

@@ -22,6 +22,7 @@ SAID: Routes = {
         (Example("What came with it", 200),),
         (codes.JOB, {"no_upload": 404}, codes.READ),
         path=A_JOB,
+        ticket=True,
     ),
     ("GET", "/v1/jobs/{id}/artifact"): Said(
         "get_artifact",
@@ -30,6 +31,7 @@ SAID: Routes = {
         (Example("What it left", 200),),
         (codes.JOB, {"no_artifact": 404}, codes.READ),
         path=A_JOB,
+        ticket=True,
     ),
     ("PUT", "/v1/jobs/{id}/artifact"): Said(
         "put_artifact",

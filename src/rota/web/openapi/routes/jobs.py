@@ -113,6 +113,7 @@ SAID: Routes = {
         (Example("The result", 200), Example("Wait for it", 200, query={"wait": "0.01"})),
         (codes.JOB, codes.RESULT, codes.READ),
         path=A_JOB,
+        ticket=True,
     ),
     ("GET", "/v1/jobs/{id}/logs"): Said(
         "get_logs",
