@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
 from rota.core import pulse
+from rota.core.events import Event
+from rota.web import events
+from rota.web.events import shape
 from tests.web.kit import Site, problem, until
 from tests.web.test_events import hear, live, say
 
@@ -81,3 +86,41 @@ async def test_many_get_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) ->
         await site.service.pulses.beat()
         first, second = await asyncio.gather(hear(one), hear(other))
         assert first == second
+
+
+async def test_changing_topics_leaves_no_gap(site: Site) -> None:
+    ids = await site.enqueue_many(3)
+    async with live(site) as socket:
+        await say(socket, op="subscribe", topics=[f"job:{id}" for id in ids[:2]])
+        await hear(socket)
+        for id in ids[:2]:
+            await site.post(f"/v1/jobs/{id}/cancel")
+        # They may wait for the next frame when the topics change.
+        await say(socket, op="subscribe", topics=[f"job:{id}" for id in ids[1:]])
+        await site.post(f"/v1/jobs/{ids[2]}/cancel")
+        frames = [await hear(socket)]
+        while not any(event["id"] == ids[2] for one in frames for event in one.get("events", ())):
+            frames.append(await hear(socket))
+        told = [event["id"] for one in frames for event in one.get("events", ())]
+        assert told in ([*ids], ids[1:])
+        assert [one["reset"] for one in frames if one["op"] == "subscribed"] == [False]
+
+
+async def test_an_event_is_put_into_words_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+
+    def counted(event: Event) -> dict[str, Any]:
+        nonlocal made
+        made += 1
+        return shape(event)
+
+    monkeypatch.setattr(events, "shape", counted)
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(live(site)) for _ in range(5)]
+        for socket in sockets:
+            await say(socket, op="subscribe", topics=["queue:a"])
+            await hear(socket)
+        [id] = await site.enqueue_many(1, queue="a")
+        for socket in sockets:
+            assert [event["id"] for event in (await hear(socket))["events"]] == [id]
+    assert made == 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from rota.core.events import Closed, Cut, Event, Lagged, Listener
+from rota.core.audience import Topics
+from rota.core.events import BEHIND, Closed, Cut, Event, Lagged, Listener, Stream
 from rota.core.service import Service
 from rota.model.clock import to_text
 from rota.model.errors import BadInput
@@ -30,14 +31,25 @@ def shape(event: Event) -> dict[str, Any]:
     return told | (event.detail or {})
 
 
-def wanted_by(topics: Iterable[str]) -> Callable[[Event], bool] | None:
+def words(stream: Stream, event: Event) -> bytes:
+    """An event as JSON, made once for all who get it."""
+    kept = stream.words
+    if (told := kept.get(event.n)) is None:
+        if len(kept) >= BEHIND:
+            kept.clear()
+        told = kept[event.n] = wire.encode(shape(event))
+    return told
+
+
+def wanted_by(topics: Iterable[str]) -> Topics | None:
     """Topics are ``*``, ``queue:NAME`` and ``job:ID``. None: everything."""
     chosen = frozenset(topics)
     if "*" in chosen:
         return None
-    queues = {topic.removeprefix("queue:") for topic in chosen if topic.startswith("queue:")}
-    jobs = {topic.removeprefix("job:") for topic in chosen if topic.startswith("job:")}
-    return lambda event: event.id in jobs or event.queue in queues
+    return Topics(
+        jobs=frozenset(topic.removeprefix("job:") for topic in chosen if topic.startswith("job:")),
+        queues=frozenset(topic.removeprefix("queue:") for topic in chosen if topic.startswith("queue:")),
+    )
 
 
 def check_topics(topics: Iterable[str], field: str) -> None:
@@ -114,6 +126,6 @@ async def _lines(service: Service, listener: Listener, start: str, reset: bool) 
                 return
             yield b"".join(
                 b"id: %s\nevent: %s\ndata: %s\n\n"
-                % (stream.cursor(event.n).encode(), event.event.encode(), wire.encode(shape(event)))
+                % (stream.cursor(event.n).encode(), event.event.encode(), words(stream, event))
                 for event in events
             )

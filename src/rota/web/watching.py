@@ -14,7 +14,7 @@ from rota.core.pulse import Pulse
 from rota.core.service import Service
 from rota.model.errors import BadInput, RotaError, StoreError
 from rota.web import pulse, wire
-from rota.web.events import check_topics, shape, wanted_by
+from rota.web.events import check_topics, wanted_by, words
 
 MAX_TOPICS = 1000
 PULSE = "pulse"
@@ -71,6 +71,7 @@ class _Live:
         self._words = words
         self._receive = receive
         self._send = send
+        self._listener: Listener | None = None
         self._pump: asyncio.Task[None] | None = None
         self._beats: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -114,9 +115,14 @@ class _Live:
 
     async def _listen(self, frame: Subscribe, topics: list[str]) -> dict[str, Any]:
         wanted = wanted_by(topics)
+        said = {"op": "subscribed", "topics": frame.topics, "cursor": None, "reset": False}
+        listener = self._listener
+        if listener is not None and topics and frame.after is None:
+            listener.want(wanted)
+            return said | {"cursor": self._stream.cursor(listener.seen)}
+        self._listener = None
         pump, self._pump = self._pump, None
         await _end(pump)
-        said = {"op": "subscribed", "topics": frame.topics, "cursor": None, "reset": False}
         if not topics:
             # Nobody listens to events: they need not even be made.
             return said
@@ -132,6 +138,7 @@ class _Live:
         except BaseException:
             self._stream.leave(listener)
             raise
+        self._listener = listener
         self._pump = asyncio.create_task(self._tell_events(listener))
         return said | {"cursor": start, "reset": reset}
 
@@ -143,10 +150,9 @@ class _Live:
                 except (Lagged, Closed) as ended:
                     await self._close(SLOW if isinstance(ended, Lagged) else GOING_AWAY)
                     return
+                told = b",".join([words(self._stream, event) for event in events]).decode()
                 cursor = self._stream.cursor(events[-1].n)
-                await self._say(
-                    {"op": "events", "events": [shape(event) for event in events], "cursor": cursor}
-                )
+                await self._put(f'{{"op":"events","events":[{told}],"cursor":"{cursor}"}}')
                 # One frame for many events costs both ends least.
                 await asyncio.sleep(PAUSE)
 
