@@ -29,6 +29,7 @@ EVERYWHERE = frozenset(
         "test_inside_files",
         "test_joblog",
         "test_programs",
+        "test_pulse",
         "test_quantiles",
         "test_queues",
         "test_reports",

@@ -10,11 +10,12 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import msgspec
 
+from rota.core.audience import Audience, Wanted
 from rota.model.errors import BadInput
 from rota.model.job import ENDED, Applied, Claimed, NewJob, Outcome
 
@@ -26,9 +27,10 @@ WARM = 120.0
 """Seconds for which events are still kept after the last listener has left."""
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """Something that happened at ``at`` (microseconds). Events of jobs have ``id``, and the ``lease`` under
-    which it happened; ``detail`` depends on the kind.
+    which it happened; ``detail`` depends on the kind. The stream gives it its number ``n``, and changes nothing
+    else.
     """
 
     event: str
@@ -118,9 +120,10 @@ class Cut(Exception):
 class Listener:
     """An asynchronous iterator over batches of events; a context manager that leaves the stream."""
 
-    def __init__(self, stream: Stream, wanted: Callable[[Event], bool] | None, missed: list[Event]) -> None:
+    def __init__(self, stream: Stream, wanted: Wanted, missed: list[Event]) -> None:
         self._stream = stream
-        self._wanted = wanted
+        self.wanted = wanted
+        """Changed by the stream only."""
         self._waiting: list[Event] = missed
         self._news = asyncio.Event()
         self._lost: type[Exception] | None = None
@@ -143,10 +146,20 @@ class Listener:
         events, self._waiting = self._waiting, []
         return events
 
-    def put(self, events: list[Event]) -> bool:
-        """Called by the stream. False: too far behind."""
-        wanted = self._wanted
-        self._waiting += events if wanted is None else [event for event in events if wanted(event)]
+    def want(self, wanted: Wanted) -> None:
+        """Something else from now on. What both have goes on without a gap."""
+        self._stream.want(self, wanted)
+        if wanted is not None:
+            self._waiting = [event for event in self._waiting if wanted(event)]
+
+    @property
+    def seen(self) -> int:
+        """The number of the last event before those that wait here."""
+        return self._waiting[0].n - 1 if self._waiting else self._stream.last
+
+    def put(self, events: Sequence[Event]) -> bool:
+        """Called by the stream, with events that are wanted. False: too far behind."""
+        self._waiting += events
         if len(self._waiting) > BEHIND:
             self._waiting = []
             self.end(Lagged)
@@ -178,7 +191,10 @@ class Stream:
         """Tells one run of the server from another in cursors."""
         self.last = 0
         self._kept: deque[Event] = deque(maxlen=KEPT)
+        self.words: dict[int, bytes] = {}
+        """Room for what was made of events for the outside, by their numbers, so that it is made once."""
         self._listeners: set[Listener] = set()
+        self._audience = Audience()
         self._warm = False
         self._warm_until = 0.0
 
@@ -210,15 +226,18 @@ class Stream:
 
     def put(self, events: Iterable[Event]) -> None:
         """Number the events and give them to all listeners; those too far behind are dropped."""
-        numbered = []
-        for event in events:
-            self.last += 1
-            numbered.append(msgspec.structs.replace(event, n=self.last))
+        numbered = list(events)
+        last = self.last
+        for event in numbered:
+            last += 1
+            event.n = last
+        self.last = last
         self._kept.extend(numbered)
-        for listener in [one for one in self._listeners if not one.put(numbered)]:
-            self.leave(listener)
+        for listener, share in self._audience.shares(numbered).items():
+            if not listener.put(share):
+                self.leave(listener)
 
-    def listen(self, after: str | None = None, wanted: Callable[[Event], bool] | None = None) -> Listener:
+    def listen(self, after: str | None = None, wanted: Wanted = None) -> Listener:
         """Events from now on, or all since the cursor ``after``. Raises Cut when some of those are gone."""
         missed: list[Event] = []
         if after is not None:
@@ -229,11 +248,20 @@ class Stream:
             missed = [event for event in self._kept if event.n > seen and (wanted is None or wanted(event))]
         listener = Listener(self, wanted, missed)
         self._listeners.add(listener)
+        self._audience.add(listener)
         self._warm = True
         return listener
 
+    def want(self, listener: Listener, wanted: Wanted) -> None:
+        """See :meth:`Listener.want`."""
+        self._audience.remove(listener)
+        listener.wanted = wanted
+        if listener in self._listeners:
+            self._audience.add(listener)
+
     def leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)
+        self._audience.remove(listener)
         if not self._listeners:
             self._warm_until = time.monotonic() + WARM
 

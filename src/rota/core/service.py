@@ -20,6 +20,7 @@ from rota.core.gather import Gather
 from rota.core.intake import Intake
 from rota.core.others import Others
 from rota.core.programs import Programs
+from rota.core.pulse import Pulses
 from rota.core.queues import QueueInfo, all_queues
 from rota.core.refusals import refusal
 from rota.core.reports import Rules
@@ -66,6 +67,7 @@ class Service:
         self.others = Others()
         self.intake = Intake()
         self.catalog = Catalog(engine)
+        self.pulses = Pulses(self)
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""

@@ -41,6 +41,7 @@ async def run(service: Service) -> None:
         group.create_task(_each(service.feeds.keep, 2))
         group.create_task(_each(lambda: keep_figures(service), 0))
         group.create_task(_each(lambda: look_at_the_clock(service), 0))
+        group.create_task(_each(service.pulses.beat, 0))
 
 
 async def once(service: Service) -> None:

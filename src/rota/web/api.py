@@ -24,12 +24,14 @@ from rota.web import (
     files,
     front,
     jobs,
+    pulse,
     queues,
     settings,
     stats,
     status,
     tickets,
     types,
+    watching,
     wire,
     workers,
 )
@@ -71,15 +73,16 @@ ROUTES = (
     Route("GET", "/v1/workers", "who is connected", workers.list_workers),
     Route("POST", "/v1/workers/{worker:path}/drain", "ask a worker to leave", workers.drain_worker),
     Route("GET", "/v1/stats", "counters, or figures over time", stats.get_stats),
+    Route("GET", "/v1/pulse", "how everything is, in short", pulse.get_pulse),
     Route("POST", "/v1/fetch", "jobs for a polling worker"),
     Route("POST", "/v1/finish", "reports of a polling worker"),
     Route("POST", "/v1/beat", "signs of life of a polling worker"),
     Route("GET", SOCKET_PATH, "the worker socket (WebSocket)"),
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
-    Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
     Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
     Route("GET", "/v1/types", "types of jobs, and their payloads", types.list_types),
     Route("GET", "/v1/settings", "the configuration in force", settings.get_settings),
+    Route("GET", LIVE_PATH, "events and the pulse for pages (WebSocket)"),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
     Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),
     Route("GET", "/", "the dashboard", dashboard.get_page),
@@ -115,7 +118,7 @@ def build(
         if route.handler is not None and (route.method, route.path) not in taken
     ]
     routes.append(WebSocketRoute(SOCKET_PATH, WorkerSocket(service)))
-    routes.append(WebSocketRoute(LIVE_PATH, events.LiveSocket(service)))
+    routes.append(WebSocketRoute(LIVE_PATH, watching.LiveSocket(service)))
     routes += [route for one in fronts for route in front.routes(one)]
     answers = {RotaError: problem, HTTPException: _http_problem, Exception: fault}
     app = Starlette(routes=routes, exception_handlers=answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rota.web.openapi import codes, shapes
 from rota.web.openapi import examples as given
+from rota.web.openapi.pulse import PULSE, Pulse
 from rota.web.openapi.saying import Answer, Example, Header, Routes, Said
 
 SERVER = "Server"
@@ -37,6 +38,13 @@ SAID: Routes = {
             ),
         ),
         (codes.FIGURES, codes.READ),
+    ),
+    ("GET", "/v1/pulse"): Said(
+        "pulse",
+        SERVER,
+        (Answer(200, "How it is now.", Pulse, example=PULSE),),
+        (Example("How it is now", 200),),
+        (codes.READ,),
     ),
     ("GET", "/metrics"): Said(
         "metrics",
