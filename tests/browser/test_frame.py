@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
@@ -21,7 +22,7 @@ PAGES = ("overview", "jobs", "failures", "queues", "workers", "new", "api", "set
 async def test_every_page_is_drawn_and_accessible(
     browser: Browser, site: Site, scheme: str, device: str
 ) -> None:
-    options = PHONE if device == "phone" else {}
+    options: dict[str, Any] = PHONE if device == "phone" else {}
     async with shown(browser, site, color_scheme=scheme, **options) as page:
         await expect(page.locator("html")).to_have_attribute("data-theme", scheme)
         for name in PAGES:
@@ -65,7 +66,7 @@ async def test_colours_and_language_are_chosen_and_kept(browser: Browser, site: 
 async def test_a_token_is_asked_for_and_stays_in_the_tab(browser: Browser, store: str) -> None:
     async with serving(store, Settings(token=Secret("open sesame please"))) as site:
         # The refusals that lead to the question are told on the console; they are no fault of the page.
-        async with shown(browser, site, "#/queues", quiet=re.compile("401|403|404")) as page:
+        async with shown(browser, site, "#/queues", quiet=re.compile("401|credentials")) as page:
             asked = page.get_by_role("dialog")
             await asked.get_by_label("Token").fill("wrong")
             await page.keyboard.press("Enter")

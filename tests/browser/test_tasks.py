@@ -11,7 +11,7 @@ from tests.browser.test_docs import HOSTILE, PATIENCE, opened
 from tests.server import running_server
 
 LIMIT = {"ROTA_FRONTS__PQEXEC__WORKERS_LIMIT": "2"}
-FLAGS = ("--grace", "0")
+FLAGS = ("--grace", "0", "--surface", "html_ws")
 
 
 async def fill(page: Page, *tasks: tuple[str, str]) -> None:
@@ -129,7 +129,7 @@ async def test_the_form_is_worked_by_keys_and_says_what_is_missing(browser: Brow
 
 
 async def test_without_events_it_asks_again_and_again(browser: Browser, tmp_path: Path) -> None:
-    with running_server(tmp_path, *FLAGS, "--surface", "html", env=LIMIT) as server:
+    with running_server(tmp_path, "--grace", "0", "--surface", "html", env=LIMIT) as server:
         async with opened(browser, server, "/") as watched:
             page = watched.page
             await expect(page.locator("#connection")).to_contain_text("every second")

@@ -1,6 +1,6 @@
 /** The frame: where one can go, how the connection is, and the page that the address names. */
 import type { ComponentType } from "preact";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { get, locked, Problem, setToken } from "./api/http.ts";
 import { paletteOpen, useCommands, type Command } from "./commands.ts";
 import { LANGUAGES, language, type Language } from "./i18n/define.ts";
@@ -186,15 +186,14 @@ function Token() {
     setToken(value.trim());
     try {
       await get("v1/stats", { fresh: true });
+      locked.value = false;
       epoch.value += 1;
     } catch (error) {
-      locked.value = true;
       setWrong(error instanceof Problem && error.code !== "invalid_credentials" ? error.message : t("token.wrong"));
     }
   };
-  const stay = useMemo(() => () => undefined, []);
   return (
-    <Dialog title={t("token.title")} class="narrow" onClose={stay}>
+    <Dialog title={t("token.title")} class="narrow">
       <form class="form" onSubmit={enter}>
         <p class="note">{t("token.text")}</p>
         <label class="field">

@@ -35,7 +35,6 @@ let token = recall();
 
 export function setToken(value: string): void {
   token = value;
-  locked.value = false;
   try {
     // For this tab only: a token that outlives the window is one that is found.
     if (value) sessionStorage.setItem(TOKEN, value);

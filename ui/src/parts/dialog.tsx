@@ -1,13 +1,14 @@
 /** Dialogs are the browser's own: focus, Escape and what is behind are its business. */
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { Button } from "./basics.tsx";
 import { t } from "./texts.ts";
 
 interface DialogProps {
   title: ComponentChildren;
-  onClose: () => void;
+  /** Without it there is no way out but its own acts. */
+  onClose?: () => void;
   children?: ComponentChildren;
   acts?: ComponentChildren;
   class?: string;
@@ -16,7 +17,9 @@ interface DialogProps {
 /** Open as long as it is drawn. */
 export function Dialog({ title, onClose, children, acts, class: more }: DialogProps) {
   const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  const name = useId();
+  // Before anything is painted: what is typed at once belongs into the dialog.
+  useLayoutEffect(() => {
     const dialog = box.current;
     dialog?.showModal();
     return () => dialog?.close();
@@ -25,16 +28,16 @@ export function Dialog({ title, onClose, children, acts, class: more }: DialogPr
     <dialog
       ref={box}
       class={`dialog ${more ?? ""}`}
-      aria-labelledby="dialog-title"
+      aria-labelledby={name}
       onCancel={(event) => {
         event.preventDefault();
-        onClose();
+        onClose?.();
       }}
-      onClick={(event) => event.target === box.current && onClose()}
+      onClick={(event) => event.target === box.current && onClose?.()}
     >
       <header>
-        <h2 id="dialog-title">{title}</h2>
-        <Button kind="quiet" icon="close" aria-label={t("close")} onClick={onClose} />
+        <h2 id={name}>{title}</h2>
+        {onClose && <Button kind="quiet" icon="close" aria-label={t("close")} onClick={onClose} />}
       </header>
       <div class="dialog-body">{children}</div>
       {acts && <footer>{acts}</footer>}
