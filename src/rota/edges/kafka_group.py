@@ -62,6 +62,7 @@ class Group:
         self._owned: set[Place] = set()
         self._away: str | None = NOT_YET
         self._why: str | None = None
+        self._losses = 0
         self._looked = self._measured = 0.0
         self._done: dict[Place, int] = {}
         self._told: dict[Place, int] = {}
@@ -163,8 +164,8 @@ class Group:
         heard, self._heard = self._heard, Heard()
         for message in messages:
             if (remark := message.error()) is None:
+                # It may have been fetched before the broker went away, so it does not show that one is there.
                 heard.records.append(_record(message))
-                self._away = None
             elif remark.fatal():
                 raise Broken(remark.str())
             elif remark.str() not in self._missing:
@@ -266,6 +267,7 @@ class Group:
         if error.fatal():
             self._fatal = error.str()
         elif error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._losses += 1
             self._away = self._why or error.str()
         else:
             # What it says of one connection tells why none works, should that come to be.
@@ -276,9 +278,11 @@ class Group:
     async def _look(self) -> None:
         """Whether somebody answers again."""
         if time.monotonic() - self._looked >= 1 and self._asking is not None:
-            self._looked = time.monotonic()
+            self._looked, losses = time.monotonic(), self._losses
             if await self._asking(self._answers):
-                self._away = None
+                # It is told once that all are gone: an answer of before does not take that back.
+                if losses == self._losses:
+                    self._away = None
             elif self._away == NOT_YET:
                 self._away = "no answer"
 
