@@ -16,6 +16,7 @@ from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
 from rota.web import (
     bulk,
+    condition,
     docs,
     events,
     explain,
@@ -77,6 +78,7 @@ ROUTES = (
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
     Route("GET", LIVE_PATH, "events for pages (WebSocket)"),
     Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
+    Route("GET", "/v1/condition", "whether all is well, and if not, why", condition.get_condition),
     Route("GET", "/v1/types", "types of jobs, and their payloads", types.list_types),
     Route("GET", "/v1/settings", "the configuration in force", settings.get_settings),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),

@@ -6,11 +6,28 @@ from rota.core.about import Setting
 from rota.core.catalog import TypeInfo
 from rota.web.openapi import about, codes
 from rota.web.openapi import examples as given
-from rota.web.openapi.saying import Answer, Example, Routes, Said
+from rota.web.openapi.saying import Answer, Example, Header, Routes, Said
 from rota.web.tickets import Ticket, TicketRequest
 
 SERVER, JOBS = "Server", "Jobs"
 A_TICKET = Ticket("AQAGUlzD3kAAq83vEjRWeJCrze8SNFZ4kA" + "A" * 42, 30)
+NO_WORKER = "42 jobs wait in emails, the oldest for 3m, and no worker serves it."
+CONDITION = about.ServerCondition(
+    level="error",
+    at=given.NOW,
+    sentence=NO_WORKER,
+    findings=[
+        about.FoundThing(
+            "no_worker",
+            "error",
+            NO_WORKER,
+            {"jobs": 42, "oldest_age": 184.2},
+            "emails",
+            None,
+            "rota work app:app --queues emails",
+        )
+    ],
+)
 TYPE = TypeInfo(
     type="resize",
     queues=["images"],
@@ -44,6 +61,16 @@ SAID: Routes = {
         ),
         (codes.BODY, codes.TICKETS),
         body=(TicketRequest,),
+    ),
+    ("GET", "/v1/condition"): Said(
+        "get_condition",
+        SERVER,
+        (Answer(200, "What is to be known.", about.ServerCondition, example=CONDITION),),
+        (
+            Example("How is it?", 200),
+            Example("How is it just now?", 200, headers={"Cache-Control": "no-cache"}),
+        ),
+        headers=(Header("Cache-Control", "`no-cache`: a new answer.", {"type": "string"}, "no-cache"),),
     ),
     ("GET", "/v1/types"): Said(
         "list_types",
