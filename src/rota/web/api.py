@@ -30,6 +30,7 @@ from rota.web import (
     status,
     tickets,
     types,
+    views,
     wire,
     workers,
 )
@@ -80,6 +81,9 @@ ROUTES = (
     Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
     Route("GET", "/v1/condition", "whether all is well, and if not, why", condition.get_condition),
     Route("GET", "/v1/types", "types of jobs, and their payloads", types.list_types),
+    Route("GET", "/v1/views", "saved views of pages", views.list_views),
+    Route("PUT", "/v1/views/{view}", "save a view", views.put_view),
+    Route("DELETE", "/v1/views/{view}", "delete a view", views.delete_view),
     Route("GET", "/v1/settings", "the configuration in force", settings.get_settings),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),
     Route("GET", "/openapi.json", "this interface in OpenAPI 3.1", docs.get_openapi),

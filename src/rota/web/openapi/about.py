@@ -11,6 +11,7 @@ from rota.core.catalog import TypeInfo
 from rota.core.condition import Overall
 from rota.core.finding import Level
 from rota.model.schema import Time
+from rota.web.views import SavedView
 
 
 class FoundThing(msgspec.Struct, frozen=True):
@@ -32,6 +33,12 @@ class ServerCondition(msgspec.Struct, frozen=True, kw_only=True):
     at: Time
     sentence: str
     findings: list[FoundThing]
+
+
+class ViewList(msgspec.Struct, frozen=True):
+    """By name."""
+
+    views: list[SavedView]
 
 
 class TypeList(msgspec.Struct, frozen=True):
