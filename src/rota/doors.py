@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import resource
+import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import BinaryIO
 
 from starlette.types import ASGIApp
@@ -67,6 +69,7 @@ def url_of(listener: socket.socket) -> str:
 def applications(service: Service, settings: Settings, served: Sequence[Front]) -> list[ASGIApp]:
     """One for each door, in their order. Of fronts that have the same path the first of NAMES has it."""
     fronts = {one.name: one for one in served}
+    service.condition.room = lambda: _room(settings.store)
     elsewhere = {name for _, names in settings.listeners for name in names}
     here = [fronts[name] for name in NAMES if name in fronts and name not in elsewhere]
     most = settings.body_limit
@@ -143,6 +146,17 @@ def _about(settings: Settings) -> About:
         settings=table(settings),
         built_in=cache(lambda: _built_in(settings)),
     )
+
+
+def _room(store: str) -> tuple[int, int] | None:
+    """Bytes free and in all on the disk of a store that is a file here."""
+    if places.is_postgres(store):
+        return None
+    try:
+        usage = shutil.disk_usage(Path(places.sqlite(store)[0]).absolute().parent)
+    except OSError:
+        return None
+    return usage.free, usage.total
 
 
 def _built_in(settings: Settings) -> Mapping[str, BuiltIn]:

@@ -18,6 +18,7 @@ EVERYWHERE = frozenset(
         "test_bound",
         "test_bulk",
         "test_bus",
+        "test_condition",
         "test_dispatch",
         "test_events",
         "test_exchange",

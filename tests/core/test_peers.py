@@ -79,6 +79,12 @@ async def test_workers_of_all_servers_show_and_count(shared: str) -> None:
             3,
             [(job.id, job.lease)],
         )
+        told = await one.service.condition.look()
+        assert [(thing.code, thing.type) for thing in told.findings] == []
+        other.service.workers.meter.expired_leases += 2
+        await until(lambda: [figures.lost for figures in one.service.others.figures()] == [2])
+        [thing] = (await one.service.condition.look(fresh=True)).findings
+        assert (thing.code, thing.numbers) == ("workers_lost", {"jobs": 2})
         info = await one.service.queue("q")
         assert (info.workers, info.slots, info.types_without_worker) == (1, 3, ["odd"])
         await one.service.pause("q")

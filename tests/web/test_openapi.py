@@ -197,6 +197,11 @@ async def a_job_with_files(site: Site) -> Json:
     return {examples.ID: id}
 
 
+async def a_view(site: Site) -> Json:
+    await site.http.put("/v1/views/Failed mails", json={"page": "jobs", "query": ""})
+    return {}
+
+
 async def nothing(site: Site) -> Json:
     return {}
 
@@ -216,6 +221,7 @@ NEEDS: dict[str, Callable[[Site], Awaitable[Json]]] = {
     "finish": running_jobs,
     "beat": running_jobs,
     "drain_worker": running_jobs,
+    "delete_view": a_view,
 }
 
 
@@ -252,7 +258,7 @@ async def test_every_example_works(guarded: Site, name: str, example: Json) -> N
 @pytest.mark.parametrize("name", NAMED)
 async def test_parameters_are_those_that_are_read(site: Site, name: str) -> None:
     method, path, operation = NAMED[name]
-    ids = {"id": await site.enqueue(), "name": "default", "worker": "w", "file": "docs.css"}
+    ids = {"id": await site.enqueue(), "name": "default", "worker": "w", "file": "docs.css", "view": "v"}
     path = path.format(**ids)
     statuses = {status for status, _ in responses(operation)}
     probe = operation.get("security") == []

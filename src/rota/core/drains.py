@@ -5,13 +5,16 @@ a server has counted.
 from __future__ import annotations
 
 import contextlib
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from rota.core.servers import Counted
-from rota.core.service import Service
 from rota.model.clock import SECOND
 from rota.model.job import Note
+
+if TYPE_CHECKING:
+    from rota.core.service import Service
 
 NOTES = "drains"
 KEPT = 60 * SECOND
@@ -68,4 +71,5 @@ def counted(service: Service) -> Counted:
         meter.totals(),
         service.series.rates(),
         runs,
+        meter.expired_leases,
     )

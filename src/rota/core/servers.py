@@ -23,7 +23,7 @@ _SPACE = Path("/proc/self/ns/pid")
 
 class Counted(msgspec.Struct, array_like=True):
     """What happened at a server since it started, and per second in the last minute. ``runs``: queue, type,
-    number and seconds of the runs that ended there.
+    number and seconds of the runs that ended there. ``lost``: jobs taken back from lost workers.
     """
 
     enqueued: int = 0
@@ -32,6 +32,7 @@ class Counted(msgspec.Struct, array_like=True):
     finished: dict[State, int] = {}
     rates: dict[str, float] = {}
     runs: list[tuple[str, str, int, float]] = []
+    lost: int = 0
 
 
 class WorkerNote(msgspec.Struct, array_like=True):

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from rota.core.bus import Bus
 from rota.core.catalog import Catalog
+from rota.core.conditions import Conditions
 from rota.core.dispatch import Dispatch
 from rota.core.due import Due
 from rota.core.events import Event, moved, stored
@@ -68,6 +69,7 @@ class Service:
         self.intake = Intake()
         self.catalog = Catalog(engine)
         self.pulses = Pulses(self)
+        self.condition = Conditions(self)
         self.started_at = self.clock.now()
         self.endings: list[Callable[[float], Coroutine[None, None, None]]] = []
         """What else has to end when the server stops; each is told the grace in seconds."""

@@ -16,6 +16,7 @@ from rota.core.service import Service
 from rota.model.errors import NotFound, RotaError
 from rota.web import (
     bulk,
+    condition,
     dashboard,
     docs,
     events,
@@ -31,6 +32,7 @@ from rota.web import (
     status,
     tickets,
     types,
+    views,
     watching,
     wire,
     workers,
@@ -80,7 +82,11 @@ ROUTES = (
     Route("GET", SOCKET_PATH, "the worker socket (WebSocket)"),
     Route("GET", "/v1/events", "events as they happen (SSE)", events.follow),
     Route("POST", "/v1/tickets", "a ticket for a request without a header", tickets.give),
+    Route("GET", "/v1/condition", "whether all is well, and if not, why", condition.get_condition),
     Route("GET", "/v1/types", "types of jobs, and their payloads", types.list_types),
+    Route("GET", "/v1/views", "saved views of pages", views.list_views),
+    Route("PUT", "/v1/views/{view}", "save a view", views.put_view),
+    Route("DELETE", "/v1/views/{view}", "delete a view", views.delete_view),
     Route("GET", "/v1/settings", "the configuration in force", settings.get_settings),
     Route("GET", LIVE_PATH, "events and the pulse for pages (WebSocket)"),
     Route("GET", "/metrics", "figures in OpenMetrics", status.get_metrics),

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from rota import __version__
+from rota.core.views import NAME as VIEW_NAME
+from rota.core.views import NAME_LENGTH as VIEW_LENGTH
 from rota.model.schema import NAME_PATTERN
 from rota.web import wire
 from rota.web.auth import PROBES
@@ -36,6 +38,10 @@ PLACES: Mapping[str, Shape] = {
     "worker": {
         "description": "The id of a worker.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 200},
+    },
+    "view": {
+        "description": "The name of a view.",
+        "schema": {"type": "string", "pattern": VIEW_NAME, "maxLength": VIEW_LENGTH},
     },
     "file": {"description": "The name of a file of the page.", "schema": {"type": "string", "minLength": 1}},
 }

@@ -140,6 +140,8 @@ NO_WORKER: Codes = {"not_found": 404, "worker_not_found": 404}
 STATE: Codes = {"invalid_state": 409}
 AGAIN: Codes = {"invalid_state": 409, "duplicate_job": 409}
 RESULT: Codes = {"job_failed": 409, "job_cancelled": 409}
+VIEW: Codes = {"not_found": 404, "invalid_view": 422, "too_many_views": 409}
+NO_VIEW: Codes = {"not_found": 404, "view_not_found": 404}
 TICKETS: Codes = {"invalid_path": 422}
 TICKET: Codes = {"ambiguous_credentials": 400, "invalid_ticket": 401, "too_many_tickets": 503}
 """Of what may be asked for with a ticket."""

@@ -101,6 +101,15 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "jobs": "How many are failed now.",
         "hours": "Failures in each of the last 24 hours, the present one last, whatever became of the jobs.",
     },
+    "FoundThing": {
+        "code": "Stable; docs/api.md lists them.",
+        "level": "`ok`: good to know, no more.",
+        "sentence": "For people.",
+        "numbers": "What it rests on, by name: those that end in `_at` are times, durations are seconds.",
+        "queue": "The queue it is about, if it is about one.",
+        "type": "The type it is about, if it is about one.",
+        "command": "Something to type that helps; `app:app` stands for your program.",
+    },
     "TypeInfo": {
         "queues": "Where workers take it; where nobody does, the queues that its jobs are in.",
         "workers": "How many connected workers know it.",

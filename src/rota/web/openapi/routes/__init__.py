@@ -14,6 +14,7 @@ TAGS: Mapping[str, str] = {
     "Workers": "Who is connected.",
     "Worker protocol": "What a worker itself asks; docs/protocol.md tells how the requests go together.",
     "Events": "What happens, as it happens; docs/events.md lists the events.",
+    "Views": "What people saved of the dashboard's pages.",
     "Server": "Figures, probes, and this description.",
 }
 
