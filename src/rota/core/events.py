@@ -29,8 +29,7 @@ WARM = 120.0
 
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """Something that happened at ``at`` (microseconds). Events of jobs have ``id``, and the ``lease`` under
-    which it happened; ``detail`` depends on the kind. The stream gives it its number ``n``, and changes nothing
-    else.
+    which it happened; ``detail`` depends on the kind. The stream gives it its number ``n``.
     """
 
     event: str
