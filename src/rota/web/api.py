@@ -113,7 +113,7 @@ def build(
     routes: list[BaseRoute] = [
         StarletteRoute(path, _wrong_method, methods=methods) for path, methods in _shadowed()
     ]
-    shared = Shared()
+    shared = Shared(lambda: service.pulses.changed_at)
     routes += [
         StarletteRoute(
             route.path,

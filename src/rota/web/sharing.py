@@ -1,7 +1,8 @@
 """Many pages that ask for the same at the same time are answered with one answer.
 
-Only who says that an answer may be a little old gets one that was made for another: ``Cache-Control:
-max-age=1``. Everybody else, and who has just changed something, gets one that is made after the request came.
+Only who says that an answer may be a little old gets one that was made for another (``Cache-Control:
+max-age=1``), and never one that was begun before a pulse told of a change: it asks because of that. Everybody
+else, and who has just changed something, gets one that is made after the request came.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class _Kept(NamedTuple):
 class Shared:
     """Answers by path, query and credentials: nobody gets what was made for somebody with other rights."""
 
-    def __init__(self) -> None:
+    def __init__(self, outdated: Callable[[], float] = lambda: 0.0) -> None:
+        """``outdated``: what was begun before that time is too old for anybody."""
+        self._outdated = outdated
         self._kept: dict[_Key, _Kept] = {}
         self._bytes = 0
         self._making: dict[_Key, tuple[float, asyncio.Task[Response]]] = {}
@@ -54,10 +57,11 @@ class Shared:
         credentials = tuple(value for name, value in request.scope["headers"] if name == b"authorization")
         key = (request.scope["path"], request.scope["query_string"], credentials)
         kept = self._kept.get(key)
-        if age and kept is not None and now - kept.began <= age:
+        youngest = max(now - age, self._outdated())
+        if age and kept is not None and kept.began >= youngest:
             return kept.answer
         began, making = self._making.get(key, (now, None))
-        if making is None or not age or now - began > age:
+        if making is None or not age or began < youngest:
             began, making = now, asyncio.ensure_future(make())
             self._making[key] = (began, making)
             making.add_done_callback(lambda done: self._made(key, now, done))
