@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rota.core import pulse
-from rota.core.events import Event
+from rota.core.events import KEPT, Event
 from rota.web import events
 from rota.web.events import shape
 from tests.web.kit import Site, problem, until
@@ -124,3 +124,39 @@ async def test_an_event_is_put_into_words_once(site: Site, monkeypatch: pytest.M
         for socket in sockets:
             assert [event["id"] for event in (await hear(socket))["events"]] == [id]
     assert made == 1
+
+
+async def test_a_cursor_of_this_connection_changes_nothing(site: Site) -> None:
+    """A page says it with each change of topics, and many events may lie behind it."""
+    async with live(site) as socket:
+        await say(socket, op="subscribe", topics=["job:a"])
+        cursor = (await hear(socket))["cursor"]
+        site.service.bus.events.publish(Event(event="log", at=0, id="b") for _ in range(KEPT + 1))
+        await say(socket, op="subscribe", topics=["job:b"], after=cursor)
+        assert (await hear(socket))["reset"] is False
+        site.service.bus.events.publish([Event(event="log", at=0, id="b")])
+        assert len((await hear(socket))["events"]) == 1
+    async with live(site) as socket:
+        await say(socket, op="subscribe", topics=["job:b"], after=cursor)
+        assert (await hear(socket))["reset"] is True
+
+
+async def test_what_is_read_because_of_a_pulse_is_no_older(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "BEAT", 0.0)
+
+    async def jobs() -> int:
+        answer = await site.http.get("/v1/jobs", headers={"cache-control": "max-age=5"})
+        return len(answer.json()["jobs"])
+
+    async with live(site) as socket:
+        await say(socket, op="subscribe", topics=["pulse"])
+        await hear(socket)
+        await hear(socket)
+        assert await jobs() == 0
+        await site.enqueue()
+        assert await jobs() == 0
+        await site.service.pulses.beat()
+        assert (await hear(socket))["changed"]["jobs"]
+        assert await jobs() == 1

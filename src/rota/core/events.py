@@ -11,6 +11,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
@@ -29,8 +30,7 @@ WARM = 120.0
 
 class Event(msgspec.Struct, omit_defaults=True, kw_only=True, gc=False):
     """Something that happened at ``at`` (microseconds). Events of jobs have ``id``, and the ``lease`` under
-    which it happened; ``detail`` depends on the kind. The stream gives it its number ``n``, and changes
-    nothing else.
+    which it happened; ``detail`` depends on the kind. The stream gives it its number ``n``.
     """
 
     event: str
@@ -241,11 +241,12 @@ class Stream:
         """Events from now on, or all since the cursor ``after``. Raises Cut when some of those are gone."""
         missed: list[Event] = []
         if after is not None:
-            seen = self._seen(after)
+            seen = self.number(after)
             first = self._kept[0].n if self._kept else self.last + 1
             if not self.listened or seen is None or not first - 1 <= seen <= self.last:
                 raise Cut
-            missed = [event for event in self._kept if event.n > seen and (wanted is None or wanted(event))]
+            since = islice(self._kept, max(0, len(self._kept) - (self.last - seen)), None)
+            missed = [event for event in since if wanted is None or wanted(event)]
         listener = Listener(self, wanted, missed)
         self._listeners.add(listener)
         self._audience.add(listener)
@@ -284,7 +285,8 @@ class Stream:
         """Where the stream is, or was at event ``n``, for those who want to come back."""
         return f"{self.epoch}-{self.last if n is None else n}"
 
-    def _seen(self, cursor: str) -> int | None:
+    def number(self, cursor: str) -> int | None:
+        """Of the event that a cursor names; None: of another run. Raises BadInput for what is none."""
         epoch, _, number = cursor.partition("-")
         if not (number.isascii() and number.isdigit()) or len(number) > 18 or len(epoch) != len(self.epoch):
             raise BadInput(

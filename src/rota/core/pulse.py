@@ -109,6 +109,8 @@ class Pulses:
         self._number = 0
         """How many were told."""
         self._told_at = 0.0
+        self.changed_at = 0.0
+        """When something was told to have changed (steady clock): what was read before is out of date."""
         self._seen: _Seen | None = None
         self._samples: deque[tuple[float, dict[str, dict[str, int]]]] = deque()
         self._making: asyncio.Task[tuple[Pulse, _Seen]] | None = None
@@ -130,6 +132,8 @@ class Pulses:
         changed = _everything(pulse) if before is None else _changed(before, seen)
         if changed or time.monotonic() - self._told_at >= QUIET:
             self._told_at = time.monotonic()
+            if changed:
+                self.changed_at = self._told_at
             self._number += 1
             self._recent.append(msgspec.structs.replace(pulse, changed=changed))
             told, self._told = self._told, asyncio.Event()

@@ -44,6 +44,7 @@ from rota.web.front import Front
 from rota.web.hot import HotApi
 from rota.web.live import WorkerSocket
 from rota.web.route import Route
+from rota.web.sharing import Shared
 from rota.web.takes import Handler
 from rota.web.uploads import Index, no_archives
 
@@ -118,8 +119,13 @@ def build(
     routes: list[BaseRoute] = [
         StarletteRoute(path, _wrong_method, methods=methods) for path, methods in _shadowed()
     ]
+    shared = Shared(lambda: service.pulses.changed_at)
     routes += [
-        StarletteRoute(route.path, _bound(service, route.handler), methods=[route.method])
+        StarletteRoute(
+            route.path,
+            _bound(service, route.handler, shared if _shareable(route) else None),
+            methods=[route.method],
+        )
         for route in ROUTES
         if route.handler is not None and (route.method, route.path) not in taken
     ]
@@ -152,11 +158,19 @@ def build_fronts(service: Service, gate: Gate, max_body: int, fronts: Sequence[F
     return Ring(app, {}, gate, max_body, {}, front.refusals(fronts))
 
 
-def _bound(service: Service, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _bound(
+    service: Service, handler: Handler, shared: Shared | None = None
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        if shared is not None:
+            return await shared.answer(request, lambda: handler(service, request))
         return await handler(service, request)
 
     return endpoint
+
+
+def _shareable(route: Route) -> bool:
+    return route.method == "GET" and route.path.startswith("/v1/")
 
 
 def _nothing(request: Request, error: Exception) -> Response:

@@ -72,6 +72,7 @@ class _Live:
         self._receive = receive
         self._send = send
         self._listener: Listener | None = None
+        self._since = 0
         self._pump: asyncio.Task[None] | None = None
         self._beats: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -117,7 +118,8 @@ class _Live:
         wanted = wanted_by(topics)
         said = {"op": "subscribed", "topics": frame.topics, "cursor": None, "reset": False}
         listener = self._listener
-        if listener is not None and topics and frame.after is None:
+        if listener is not None and topics and self._told_here(frame.after):
+            # From where we are: what was told since is on its way already.
             listener.want(wanted)
             return said | {"cursor": self._stream.cursor(listener.seen)}
         self._listener = None
@@ -138,9 +140,16 @@ class _Live:
         except BaseException:
             self._stream.leave(listener)
             raise
-        self._listener = listener
+        self._listener, self._since = listener, listener.seen
         self._pump = asyncio.create_task(self._tell_events(listener))
         return said | {"cursor": start, "reset": reset}
+
+    def _told_here(self, after: str | None) -> bool:
+        """Whether a cursor is none, or one that this connection has told since it listens."""
+        if after is None:
+            return True
+        seen = self._stream.number(after)
+        return seen is not None and self._since <= seen <= self._stream.last
 
     async def _tell_events(self, listener: Listener) -> None:
         with listener:

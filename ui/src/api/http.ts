@@ -31,6 +31,9 @@ export interface Asked {
 export const locked = signal(false);
 
 const TOKEN = "rota.token";
+/** Milliseconds after an act of ours in which no answer of before will do. */
+const ACTED = 2000;
+let acted = -ACTED;
 let token = recall();
 
 export function setToken(value: string): void {
@@ -62,7 +65,9 @@ export async function text(path: string, asked: Asked = {}): Promise<string> {
 export async function send(method: string, path: string, asked: Asked = {}): Promise<Response> {
   const headers: Record<string, string> = { ...asked.headers };
   if (token) headers["authorization"] = `Bearer ${token}`;
-  if (asked.fresh) headers["cache-control"] = "no-cache";
+  if (method !== "GET") acted = performance.now();
+  // Many pages may ask for the same; the server makes such an answer once, but only for who takes one a second old.
+  else headers["cache-control"] = asked.fresh || performance.now() - acted < ACTED ? "no-cache" : "max-age=1";
   let body: BodyInit | undefined;
   if (asked.body instanceof Blob || asked.body instanceof ArrayBuffer || typeof asked.body === "string") {
     body = asked.body;
@@ -84,6 +89,7 @@ export async function send(method: string, path: string, asked: Asked = {}): Pro
     if (asked.signal?.aborted) throw error;
     throw new Problem("unreachable", "The server does not answer.");
   }
+  if (method !== "GET") acted = performance.now();
   if (!answer.ok) throw await refusal(answer);
   return answer;
 }
