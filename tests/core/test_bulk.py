@@ -40,21 +40,21 @@ async def test_cancel_ends_what_waits_and_asks_what_runs_to_stop(service: Servic
     waits = await put_many(service, 450)
     later = await put(service, delay=60)
     other = await put(service, type="other")
-    assert await counted(service, "cancel", Match(type="work")) == Progress(453, 0, 0, None)
-    assert await act(service, "cancel", Match(type="work")) == Progress(453, 453, 0, None)
+    assert await counted(service, "cancel", Match(types=("work",))) == Progress(453, 0, 0, None)
+    assert await act(service, "cancel", Match(types=("work",))) == Progress(453, 453, 0, None)
     assert await states(service, [*waits, later]) == {State.CANCELLED}
     assert (await service.job(waits[0])).reason == "cancelled"
     assert await state(service, other) is State.PENDING
     assert {stop.id for stop in hand.stops} == set(running)
     # They were asked already.
-    assert await act(service, "cancel", Match(type="work")) == Progress(2, 0, 2, None)
+    assert await act(service, "cancel", Match(types=("work",))) == Progress(2, 0, 2, None)
 
 
 async def test_retry_brings_back_and_wakes_workers(service: Service) -> None:
     ids = await put_many(service, 450)
     await act(service, "cancel", Match())
     hand = await attach(service, slots=500)
-    assert await act(service, "retry", Match(queue="default")) == Progress(450, 450, 0, None)
+    assert await act(service, "retry", Match(queues=("default",))) == Progress(450, 450, 0, None)
     assert {job.id for job in await hand.until(450)} == set(ids)
 
 
@@ -151,7 +151,7 @@ async def test_workers_are_served_all_the_while_that_20000_jobs_come_back(
 ) -> None:
     for _ in range(2):
         await put_many(service, 10_000, queue="bulk")
-    await act(service, "cancel", Match(queue="bulk"))
+    await act(service, "cancel", Match(queues=("bulk",)))
     # What happens, in order: b(ack) for a step of the retry, s(erved) for a job handed out.
     order: list[str] = []
     retry = service.engine.retry
@@ -170,7 +170,7 @@ async def test_workers_are_served_all_the_while_that_20000_jobs_come_back(
 
     await put_many(service, 2000, queue="live")
     await attach_with(service, work, "live")
-    assert await act(service, "retry", Match(queue="bulk")) == Progress(20_000, 20_000, 0, None)
+    assert await act(service, "retry", Match(queues=("bulk",))) == Progress(20_000, 20_000, 0, None)
     steps = "".join(order)
     assert steps.count("b") == 20_000 // bulk.STEP
     # One worker with one slot: a job was handed out between any three steps in a row.
@@ -204,8 +204,8 @@ async def test_a_state_that_an_act_is_not_for_is_refused(service: Service, what:
 async def test_a_count_changes_nothing_and_agrees_with_the_act(service: Service, clock: ManualClock) -> None:
     await put_many(service, 7, tags=("red",))
     await put_many(service, 5, type="other", queue="q")
-    await act(service, "cancel", Match(queue="q"))
-    matches = (Match(), Match(queue="q"), Match(type="work"), Match(tag="red"), Match(text="oth"))
+    await act(service, "cancel", Match(queues=("q",)))
+    matches = (Match(), Match(queues=("q",)), Match(types=("work",)), Match(tags=("red",)), Match(text="oth"))
     expected = {"cancel": [7, 0, 7, 7, 0], "retry": [5, 5, 0, 0, 5], "delete": [12, 5, 7, 7, 5]}
     names: tuple[Act, ...] = ("cancel", "retry", "delete")
     for name in names:

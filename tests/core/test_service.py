@@ -229,7 +229,7 @@ async def test_delete(service: Service) -> None:
 async def test_cancel_all_takes_the_oldest_first_and_no_more_than_the_limit(service: Service) -> None:
     ids = await put_many(service, 5, queue="q")
     other = await put(service)
-    applied = await service.cancel_all(Match(queue="q"), "spring-cleaning", 3)
+    applied = await service.cancel_all(Match(queues=("q",)), "spring-cleaning", 3)
     assert [one.id for one in applied] == ids[:3]
     assert (await service.job(ids[0])).reason == "spring-cleaning"
     assert [await state(service, id) for id in (*ids[3:], other)] == [State.PENDING] * 3

@@ -201,7 +201,7 @@ async def test_prune_by_the_retention_of_each_job(service: Service, clock: Manua
 async def test_prune_removes_any_number_and_leaves_no_counts(service: Service) -> None:
     await put_many(service, 1100, retention=0)
     cancelled = 0
-    while applied := await service.cancel_all(Match(queue="default"), "cancelled"):
+    while applied := await service.cancel_all(Match(queues=("default",)), "cancelled"):
         cancelled += len(applied)
     await upkeep.prune(service)
     assert (cancelled, await service.engine.count()) == (1100, [])

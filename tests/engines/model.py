@@ -206,8 +206,8 @@ class Model:
             if fits(job)
             and (match.ids is None or job.new.id in match.ids)
             and (match.states is None or job.state in match.states)
-            and match.queue in (None, job.new.queue)
-            and match.type in (None, job.new.type)
+            and (match.queues is None or job.new.queue in match.queues)
+            and (match.types is None or job.new.type in match.types)
         ]
         yield from chosen[:limit]
 

@@ -98,10 +98,10 @@ async def test_all_that_belongs_to_it_comes_along_and_stays(name: str, tmp_path:
         assert [attempt.end for attempt in kept.attempts] == ["failed"]
         assert [line.text for _, line in await engine.logs(work.id, 0, 9)] == ["before", "after"]
         for match in (
-            Match(tag="mine"),
-            Match(tag="yours", queue="q"),
-            Match(queue="q"),
-            Match(type="t"),
+            Match(tags=("mine",)),
+            Match(tags=("yours",), queues=("q",)),
+            Match(queues=("q",)),
+            Match(types=("t",)),
             Match(until=NOW + HOUR),
             Match(holds="k"),
             Match(ids=(work.id,)),
@@ -116,7 +116,7 @@ async def test_all_that_belongs_to_it_comes_along_and_stays(name: str, tmp_path:
     await engine.finish([done(found, b"1")], NOW)
     assert (await one(engine, work.id)).result == b"1"
     assert len(await engine.delete(Match(ids=(work.id,)), 9)) == 1
-    assert await order(engine, Match(tag="mine")) == []
+    assert await order(engine, Match(tags=("mine",))) == []
     assert await engine.logs(work.id, 0, 9) == []
     await engine.close()
 

@@ -83,7 +83,7 @@ async def test_all_that_match_oldest_first(engine: Engine) -> None:
     await put(engine, a, b)
     work = await run(engine, job("running"))
     await put(engine, c, d)
-    applied = await engine.cancel(Match(queue="default"), "cancelled", NOW, 100)
+    applied = await engine.cancel(Match(queues=("default",)), "cancelled", NOW, 100)
     assert [(one.id, one.state) for one in applied] == [
         (a.id, State.CANCELLED),
         (b.id, State.CANCELLED),
@@ -116,13 +116,13 @@ async def test_at_most_the_limit(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "match",
     [
-        Match(type="t"),
-        Match(tag="x"),
+        Match(types=("t",)),
+        Match(tags=("x",)),
         Match(text="needle"),
         Match(since=NOW + 5, until=NOW + 6),
         Match(states=(State.SCHEDULED,)),
         Match(expired_at=NOW + DAY),
-        Match(queue="q", type="t", states=(State.SCHEDULED, State.RUNNING)),
+        Match(queues=("q",), types=("t",), states=(State.SCHEDULED, State.RUNNING)),
     ],
 )
 async def test_every_filter_narrows(engine: Engine, match: Match) -> None:

@@ -158,9 +158,9 @@ async def _counts(engine: Engine) -> Any:
 async def _lists(engine: Engine) -> Any:
     matches = (
         ANY,
-        Match(type="t1"),
-        Match(queue="q1", states=(State.PENDING,)),
-        Match(tag="t"),
+        Match(types=("t1",)),
+        Match(queues=("q1",), states=(State.PENDING,)),
+        Match(tags=("t",)),
         Match(since=NOW, until=NOW + 1),
         Match(since=NOW + 1),
         Match(text="back"),

@@ -49,7 +49,7 @@ async def test_counts_equal_a_recount_after_anything(engine: Engine, seed: int) 
     held = []
     for step in range(60):
         now = NOW + step * SECOND
-        some = Match(type=f"t{chance.randrange(3)}", queue=chance.choice("ab"))
+        some = Match(types=(f"t{chance.randrange(3)}",), queues=(chance.choice("ab"),))
         match chance.randrange(8):
             case 0 | 1:
                 keys: list[dict[str, Any]] = [

@@ -57,7 +57,7 @@ async def test_a_running_job_stays(engine: Engine) -> None:
     other = await ended(engine, State.DONE)
     before = await one(engine, work.id)
     assert ids(await engine.delete(Match(ids=(work.id, other.id)), 10)) == [other.id]
-    assert await engine.delete(Match(queue="default"), 10) == []
+    assert await engine.delete(Match(queues=("default",)), 10) == []
     assert await one(engine, work.id) == before
     assert [one.state for one in await engine.finish([done(work)], NOW)] == [State.DONE]
     assert ids(await engine.delete(Match(ids=(work.id,)), 10)) == [work.id]
@@ -80,14 +80,14 @@ async def test_all_that_belongs_to_it_goes(engine: Engine) -> None:
     await engine.finish([done(second, b"result", "image/png")], NOW)
     await engine.delete(ANY, 10)
     assert await engine.logs(new.id, 0, 10) == []
-    assert await found(engine, Match(tag="a")) == []
+    assert await found(engine, Match(tags=("a",))) == []
     # A job that comes with the same id meets nothing of the old one.
     await put(engine, job(id=new.id, payload=b"2"))
     kept = await one(engine, new.id)
     assert (kept.payload, kept.headers, kept.tags, kept.attempts) == (b"2", None, (), ())
     assert (kept.result, kept.result_type, kept.error, kept.lease) == (None, None, None, 0)
     assert await engine.logs(new.id, 0, 10) == []
-    assert await found(engine, Match(tag="a")) == []
+    assert await found(engine, Match(tags=("a",))) == []
 
 
 async def test_a_new_job_inherits_nothing_from_the_place_of_an_old_one(engine: Engine) -> None:
@@ -95,7 +95,7 @@ async def test_a_new_job_inherits_nothing_from_the_place_of_an_old_one(engine: E
     for n in range(3):
         new = job(f"t{n}", tags=("x",))
         work = await run(engine, new)
-        assert await found(engine, Match(tag="x")) == [new.id]
+        assert await found(engine, Match(tags=("x",))) == [new.id]
         await engine.log([LogLine(new.id, NOW, "info", f"line {n}")], 10)
         assert [line.text for _, line in await engine.logs(new.id, 0, 10)] == [f"line {n}"]
         await engine.finish([failed(work)], NOW)
@@ -127,7 +127,7 @@ async def test_by_filter(engine: Engine) -> None:
     young = await ended(engine, State.DONE, retention=HOUR)
     await put(engine, tagged := job(tags=("x",)), plain := job())
     assert ids(await engine.delete(Match(delete_at=NOW + 2 * SECOND), 10)) == [old.id]
-    assert ids(await engine.delete(Match(tag="x", states=(State.PENDING,)), 10)) == [tagged.id]
+    assert ids(await engine.delete(Match(tags=("x",), states=(State.PENDING,)), 10)) == [tagged.id]
     assert await found(engine) == [plain.id, young.id]
 
 
@@ -149,6 +149,6 @@ async def test_a_deleted_job_is_not_claimed_or_promoted(engine: Engine) -> None:
 async def test_thousands_in_batches(engine: Engine) -> None:
     await put(engine, *(job(f"t{n % 3}", tags=("x", f"y{n}")) for n in range(3000)))
     for _ in range(3):
-        assert len(await engine.delete(Match(tag="x"), 1000)) == 1000
+        assert len(await engine.delete(Match(tags=("x",)), 1000)) == 1000
     assert await engine.delete(ANY, 1000) == []
     assert await counts(engine) == {}

@@ -105,7 +105,7 @@ async def test_calls_take_effect_in_the_order_in_which_they_were_made(engine: En
         engine.finish([end], NOW),
         engine.finish([end], NOW),
         engine.promote(NOW + HOUR, 9),
-        engine.cancel(Match(type="second"), "cancelled", NOW, 9),
+        engine.cancel(Match(types=("second",)), "cancelled", NOW, 9),
         engine.retry(Match(ids=(new.id, later.id)), NOW, 9),
         engine.claim(ask, NOW + LEASE, NOW),
         engine.log([LogLine(new.id, NOW, "info", "x")], 9),

@@ -76,7 +76,8 @@ async def kept(engine: Engine, queue: str | None = None) -> dict[str, int]:
 
 async def recounted(engine: Engine, queue: str | None = None) -> dict[str, int]:
     """What the groups ought to say."""
-    jobs = await engine.get(await found(engine, Match(queue=queue, states=(State.FAILED,))))
+    queues = None if queue is None else (queue,)
+    jobs = await engine.get(await found(engine, Match(queues=queues, states=(State.FAILED,))))
     return dict(Counter(one.fingerprint for one in jobs if one.fingerprint is not None))
 
 
@@ -177,7 +178,7 @@ async def test_queue_and_type_narrow_the_list(engine: Engine) -> None:
     assert [(g.type, g.jobs, sum(g.hours)) for g in await groups(engine, type="x")] == [("x", 5, 5)]
     assert [(g.type, g.jobs, sum(g.hours)) for g in await groups(engine, "b", "x")] == [("x", 2, 2)]
     assert await groups(engine, "c") == await groups(engine, type="z") == await groups(engine, "a", "y") == []
-    await engine.delete(Match(queue="a"), 10)
+    await engine.delete(Match(queues=("a",)), 10)
     assert await kept(engine) == {x: 2, y: 1}
 
 
@@ -228,7 +229,7 @@ async def test_groups_equal_a_recount_after_anything(engine: Engine, seed: int) 
     held: list[Claimed] = []
     for step in range(60):
         now = NOW + step * 600 * SECOND
-        some = Match(type=f"t{chance.randrange(3)}", queue=chance.choice("ab"))
+        some = Match(types=(f"t{chance.randrange(3)}",), queues=(chance.choice("ab"),))
         match chance.randrange(7):
             case 0 | 1:
                 make: list[NewJob] = [

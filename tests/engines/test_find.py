@@ -101,14 +101,14 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"states": tuple(State)}, "cancelled failed done patient running late soon scheduled pending"),
     ({"states": ()}, ""),
     ({"ids": ()}, ""),
-    ({"queue": "mail"}, "soon pending"),
-    ({"queue": "mai"}, ""),
-    ({"queue": "%"}, ""),
-    ({"type": "mail.send"}, "scheduled pending"),
-    ({"type": "report"}, "done late soon"),
-    ({"tag": "red"}, "scheduled pending"),
-    ({"tag": "re"}, ""),
-    ({"tag": 'say "hi"'}, "pending"),
+    ({"queues": ("mail",)}, "soon pending"),
+    ({"queues": ("mai",)}, ""),
+    ({"queues": ("%",)}, ""),
+    ({"types": ("mail.send",)}, "scheduled pending"),
+    ({"types": ("report",)}, "done late soon"),
+    ({"tags": ("red",)}, "scheduled pending"),
+    ({"tags": ("re",)}, ""),
+    ({"tags": ('say "hi"',)}, "pending"),
     ({"worker": "w2"}, "patient"),
     ({"worker": "nobody"}, ""),
     ({"since": NOW + 5}, "cancelled failed done patient"),
@@ -138,16 +138,27 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"delete_at": NOW + 29}, ""),
     ({"delete_at": NOW + 31}, "done"),
     ({"delete_at": NOW + HOUR + 31}, "failed done"),
-    ({"queue": "over", "type": "report"}, "done"),
-    ({"queue": "mail", "tag": "red"}, "pending"),
+    ({"queues": ("over",), "types": ("report",)}, "done"),
+    ({"queues": ("mail", "over", "none")}, "cancelled failed done soon pending"),
+    ({"queues": ()}, ""),
+    ({"types": ("report", "fail")}, "failed done late soon"),
+    ({"tags": ("red", "blue")}, "scheduled"),
+    ({"tags": ()}, "cancelled failed done patient running late soon scheduled pending"),
+    ({"queues": ("mail",), "tags": ("red",)}, "pending"),
     (
-        {"queue": "bulk", "tag": "blue", "states": (State.SCHEDULED,), "since": NOW + 1, "text": "mail"},
+        {
+            "queues": ("bulk",),
+            "tags": ("blue",),
+            "states": (State.SCHEDULED,),
+            "since": NOW + 1,
+            "text": "mail",
+        },
         "scheduled",
     ),
-    ({"tag": "red", "until": NOW + 1}, "pending"),
+    ({"tags": ("red",), "until": NOW + 1}, "pending"),
     ({"worker": "w1", "states": (State.DONE,)}, ""),
     ({"text": "mail", "states": (State.RUNNING, State.PENDING), "until": NOW + 5}, "running pending"),
-    ({"expired_at": NOW + 3 * HOUR, "queue": "bulk"}, "late"),
+    ({"expired_at": NOW + 3 * HOUR, "queues": ("bulk",)}, "late"),
     ({"overdue_at": NOW + 2 * HOUR, "lease_before": NOW + HOUR, "worker": "w2"}, "patient"),
 ]
 
@@ -164,7 +175,7 @@ async def test_every_filter_alone_and_combined_newest_first(engine: Engine) -> N
     assert wrong == []
     some = (jobs["done"].id, NOBODY, jobs["pending"].id, jobs["done"].id)
     assert [names[id] for id in await found(engine, Match(ids=some))] == ["done", "pending"]
-    assert [names[id] for id in await found(engine, Match(ids=some, queue="over"))] == ["done"]
+    assert [names[id] for id in await found(engine, Match(ids=some, queues=("over",)))] == ["done"]
     for length in (36, 35):
         begin = jobs["late"].id[:length]
         assert "late" in [names[id] for id in await found(engine, Match(text=begin))]

@@ -20,7 +20,9 @@ async def check(engine: Engine, jobs: list[NewJob]) -> None:
     for queue in (None, *"ab"):
         for type in (None, *"xyz"):
             fit = [one.id for one in jobs if queue in (None, one.queue) and type in (None, one.type)]
-            assert await found(engine, Match(queue=queue, type=type), 7) == fit[::-1]
+            assert (
+                await found(engine, Match(queues=queue and (queue,), types=type and (type,)), 7) == fit[::-1]
+            )
 
 
 @pytest.mark.parametrize("seed", range(3))

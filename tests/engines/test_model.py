@@ -50,8 +50,8 @@ limits = st.sampled_from((1, 2, 2, 3, 100))
 matches = st.builds(
     Match,
     states=st.none() | st.lists(st.sampled_from(State), max_size=2, unique=True).map(tuple),
-    queue=st.none() | st.sampled_from(QUEUES),
-    type=st.none() | st.sampled_from(TYPES),
+    queues=st.none() | st.lists(st.sampled_from(QUEUES), max_size=2).map(tuple),
+    types=st.none() | st.lists(st.sampled_from(TYPES), max_size=2).map(tuple),
 )
 news = st.fixed_dictionaries(
     {

@@ -179,7 +179,7 @@ async def test_a_page_of_waiting_jobs_is_read_from_an_index_by_age(
     parts = statements.load("plan")
     span = (1, 2**60, 20)
     assert await buffers(engine, parts["pending"].format(order=order), None, None, *span) < 200
-    assert await buffers(engine, parts["pending"].format(order=order), "default", "t1", *span) < 40
+    assert await buffers(engine, parts["pending"].format(order=order), ["default"], ["t1"], *span) < 40
     assert await buffers(engine, parts["scheduled"].format(order=order), *span) < 100
     for states in ({State.PENDING}, {State.SCHEDULED}, {State.PENDING, State.FAILED}):
         async with engine._readers.session() as session:
@@ -201,6 +201,6 @@ async def test_pending_jobs_of_more_lanes_than_are_merged(
         monkeypatch.setattr(plan, "LANES", most)
         assert await found(engine, Match(states=(State.PENDING,)), 7) == everything
         mine = ids([one for one in jobs[::-1] if (one.queue, one.type) == ("q1", "t4")])
-        assert await found(engine, Match(states=(State.PENDING,), queue="q1", type="t4"), 2) == mine
-        selected = await engine.select(Match(states=(State.PENDING,), queue="q1", type="t4"), 50)
+        assert await found(engine, Match(states=(State.PENDING,), queues=("q1",), types=("t4",)), 2) == mine
+        selected = await engine.select(Match(states=(State.PENDING,), queues=("q1",), types=("t4",)), 50)
         assert selected.ids == mine[::-1]

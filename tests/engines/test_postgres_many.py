@@ -227,7 +227,7 @@ async def test_what_names_jobs_that_are_gone_is_forgotten(
         await engine._care.forget(session)
     blocks = postgres.ask(store, "SELECT count(*) FROM rota.kinds")[0][0]
     assert 1 <= blocks <= 2
-    assert len((await engine.find(Match(type="work"), 10)).jobs) == 5
+    assert len((await engine.find(Match(types=("work",)), 10)).jobs) == 5
     assert [row[0] for row in postgres.ask(store, "SELECT type FROM rota.lanes")] == ["work"]
     await put(engine, job("other"))
     assert [work.type for work in await take(engine, types=("other",))] == ["other"]
@@ -300,7 +300,7 @@ async def life(engine: Engine) -> None:
     )
     assert (await one(engine, works[0].id)).state is State.DONE
     await engine.retry(Match(states=(State.FAILED,)), NOW, 2)
-    await engine.cancel(Match(tag="x"), "x", NOW, 3)
+    await engine.cancel(Match(tags=("x",)), "x", NOW, 3)
     await engine.delete(Match(states=(State.DONE,)), 2)
     await check_counts(engine)
     await engine.announce(["a"])

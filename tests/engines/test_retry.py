@@ -145,7 +145,7 @@ async def test_the_old_lease_is_worth_nothing(engine: Engine) -> None:
 async def test_all_that_match_oldest_first_up_to_the_limit(engine: Engine) -> None:
     jobs = [await ended(engine, State.FAILED, queue="ab"[n % 2]) for n in range(8)]
     await put(engine, job())
-    match = Match(states=(State.FAILED,), queue="a")
+    match = Match(states=(State.FAILED,), queues=("a",))
     assert ids(await engine.retry(match, NOW, 3)) == [jobs[n].id for n in (0, 2, 4)]
     assert ids(await engine.retry(match, NOW, 3)) == [jobs[6].id]
     assert await engine.retry(match, NOW, 3) == []

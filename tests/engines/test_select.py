@@ -81,15 +81,21 @@ async def test_nothing_is_missed_whatever_the_limit(engine: Engine) -> None:
     await put(engine, *jobs)
     await engine.delete(Match(ids=tuple(ids(jobs[20:40]))), 20)
     left = jobs[:20] + jobs[40:]
-    for given in ({"queue": "a"}, {"type": "y"}, {"tag": "u"}, {"states": (State.SCHEDULED,)}, {"text": "t"}):
+    for given in (
+        {"queues": ("a",)},
+        {"types": ("y",)},
+        {"tags": ("u",)},
+        {"states": (State.SCHEDULED,)},
+        {"text": "t"},
+    ):
         fields: dict[str, Any] = given
         fit = [
             one.id
             for one in left
-            if one.queue == fields.get("queue", one.queue)
-            and one.type == fields.get("type", one.type)
+            if one.queue in fields.get("queues", (one.queue,))
+            and one.type in fields.get("types", (one.type,))
             and one.state in fields.get("states", State)
-            and fields.get("tag", fields.get("text", "")) in ("", *one.tags)
+            and {*fields.get("tags", ()), fields.get("text", "")} <= {"", *one.tags}
         ]
         for limit in (1, 4, 500):
             assert await selected(engine, Match(**fields), limit) == fit
@@ -107,7 +113,7 @@ async def test_what_is_stored_later_is_left_out(engine: Engine) -> None:
 
 
 async def test_nothing_to_select(engine: Engine) -> None:
-    for match in (ANY, Match(ids=(NOBODY,)), Match(queue="none")):
+    for match in (ANY, Match(ids=(NOBODY,)), Match(queues=("none",))):
         assert (await engine.select(match, 10)).ids == []
         assert (await engine.tally(match)).jobs == 0
     await put(engine, job())

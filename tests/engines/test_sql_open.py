@@ -79,18 +79,18 @@ async def test_an_open_transaction_is_in_nobodys_way(store: str, engine: Postgre
         assert len(taken) == 400
         await engine.finish([done(work) for work in taken[:200]], now)
         await engine.finish([again(work, back=True) for work in taken[200:]], now)
-        await engine.cancel(Match(type="old"), "cancelled", now, 10)
-        await engine.retry(Match(type="old"), now, 10)
-        await engine.delete(Match(type="work", states=(State.DONE,)), 50)
+        await engine.cancel(Match(types=("old",)), "cancelled", now, 10)
+        await engine.retry(Match(types=("old",)), now, 10)
+        await engine.delete(Match(types=("work",), states=(State.DONE,)), 50)
         async with engine._readers.session() as session:
             await engine._care.fold(session)
         await check_counts(engine)
     assert await state_of(engine, *mine) == [State.PENDING] * 4
-    listed = await found(engine, Match(type="work"))
+    listed = await found(engine, Match(types=("work",)))
     assert set(mine) <= set(listed)
     assert len(set(listed)) == len(listed)
-    assert mine[1] in await found(engine, Match(queue="new"))
-    assert mine[0] in await found(engine, Match(since=now - MINUTE, tag="t"))
+    assert mine[1] in await found(engine, Match(queues=("new",)))
+    assert mine[0] in await found(engine, Match(since=now - MINUTE, tags=("t",)))
     async with engine._readers.session() as session:
         await engine._care.look_below(session)
     left = {claimed.id for claimed in await take(engine, 1000, "default", "new", now=clock())}
@@ -115,7 +115,7 @@ async def test_a_late_commit_is_found_behind_the_floor(
     assert id not in ids(await take(engine, 3)), "this test needs a floor above the job"
     assert (await engine.count())[0].jobs
     await check_counts(engine)
-    assert id in await found(engine, Match(states=(State.PENDING,), type="work"))
+    assert id in await found(engine, Match(states=(State.PENDING,), types=("work",)))
     async with engine._readers.session() as session:
         await engine._care.look_below(session)
     assert ids(await take(engine)) == [id]

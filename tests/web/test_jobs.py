@@ -103,7 +103,7 @@ async def test_filters(site: Site) -> None:
         ({"cursor": base64.b64encode(b"s-1").decode()}, 400, "invalid_cursor", "cursor"),
         ({"cursor": ""}, 400, "invalid_cursor", "cursor"),
         ({"sort": "type"}, 422, "unknown_parameter", "sort"),
-        ([("queue", "a"), ("queue", "b")], 422, "duplicate_parameter", "queue"),
+        ([("worker", "a"), ("worker", "b")], 422, "duplicate_parameter", "worker"),
         ({"q": "a\x00b"}, 400, "bad_character", "q"),
     ],
 )

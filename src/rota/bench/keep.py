@@ -24,9 +24,9 @@ async def remove_ours(url: str) -> None:
     engine = await open_engine(url)
     try:
         for queue in (QUEUE, PICKUP_QUEUE, ACROSS_QUEUE):
-            ours = Match(queue=queue)
+            ours = Match(queues=(queue,))
             # A worker that was killed leaves running jobs, which nobody may delete.
-            running = Match(queue=queue, states=(State.RUNNING,))
+            running = Match(queues=(queue,), states=(State.RUNNING,))
             while page := (await engine.find(running, _BATCH)).jobs:
                 await engine.finish([_cancelled(job.id, job.lease) for job in page], SystemClock().now())
             while await engine.delete(ours, _BATCH):

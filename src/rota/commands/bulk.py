@@ -36,9 +36,10 @@ def filter_options(command: F) -> F:
             multiple=True,
             help=f"Only these: {', '.join(STATES)} (also with commas between).",
         ),
-        click.option("--queue", metavar="NAME", help="Only this queue."),
-        click.option("--type", metavar="TYPE", help="Only this type."),
-        click.option("--tag", metavar="TAG", help="Only with this tag."),
+        click.option("--id", metavar="ID", help="Only those whose id begins so."),
+        click.option("--queue", metavar="NAME", multiple=True, help="Only this queue, or one of these."),
+        click.option("--type", metavar="TYPE", multiple=True, help="Only this type, or one of these."),
+        click.option("--tag", metavar="TAG", multiple=True, help="Only with this tag, or with all of these."),
         click.option("--worker", metavar="ID", help="Only those that this worker runs or ran last."),
         click.option(
             "--since",
@@ -49,6 +50,15 @@ def filter_options(command: F) -> F:
         click.option("--until", type=Moment(), metavar="TIME", help="Made before then."),
         click.option(
             "--fingerprint", metavar="PRINT", help="Only failed jobs of this group ('rota failures')."
+        ),
+        click.option(
+            "--payload",
+            metavar="PATH:VALUE",
+            multiple=True,
+            help="Only with this member in the payload, as user.id:42, or with all of these.",
+        ),
+        click.option(
+            "--error", metavar="TEXT", help="Only with this text in type or message of the last error."
         ),
         click.option(
             "-q",

@@ -79,14 +79,14 @@ async def count(
     piece.
     """
     match = check(act, match)
-    rest = msgspec.structs.replace(match, states=None, queue=None, type=None)
+    rest = msgspec.structs.replace(match, states=None, queues=None, types=None)
     if cursor is None and rest == Match():
         tally = sum(
             row.jobs
             for row in await service.engine.count()
             if (match.states is None or row.state in match.states)
-            and match.queue in (None, row.queue)
-            and match.type in (None, row.type)
+            and (match.queues is None or row.queue in match.queues)
+            and (match.types is None or row.type in match.types)
         )
         yield _counted(tally, limit, None)
         return
@@ -103,7 +103,9 @@ async def clear(service: Service, queue: str) -> int:
     """Delete the pending and scheduled jobs of a queue; answers how many."""
     check_queue(queue)
     deleted = 0
-    async for progress in run(service, "delete", Match(queue=queue, states=(State.PENDING, State.SCHEDULED))):
+    async for progress in run(
+        service, "delete", Match(queues=(queue,), states=(State.PENDING, State.SCHEDULED))
+    ):
         deleted = progress.changed
     return deleted
 

@@ -38,7 +38,7 @@ class Exchange:
         self._queue = queue
         self._type = type
         self._lease = lease
-        self._ours = Match(queue=queue, type=type)
+        self._ours = Match(queues=(queue,), types=(type,))
         self._claims: Gather[str, Claimed | None] = Gather(self._claim)
         self._clients: dict[str, asyncio.Future[None]] = {}
         """By the id of the job that each waits for."""

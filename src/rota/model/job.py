@@ -21,6 +21,7 @@ import msgspec
 from rota.model.failure import Cause
 from rota.model.file import File
 from rota.model.schema import Backoff, says
+from rota.model.search import Member, Sift
 
 
 class State(StrEnum):
@@ -309,7 +310,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs are meant. Fields that are None do not narrow; all given ones must hold.
+    """Which jobs are meant. Fields that are None do not narrow; all given ones must hold. Of ``states``,
+    ``queues`` and ``types`` a job has one, of ``tags`` and ``members`` (of its payload) all. ``begins``: its
+    id does. ``error``: a text, letter case ignored, in type or message of its last error (:class:`Job`).
 
     ``since``/``until`` bound ``created_at`` (since inclusive, until exclusive). ``text`` is looked for
     in type, tags and the beginning of the id. ``lease_before`` and ``overdue_at`` are for upkeep: running
@@ -321,13 +324,16 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
     ids: tuple[str, ...] | None = None
     states: tuple[State, ...] | None = None
-    queue: str | None = None
-    type: str | None = None
-    tag: str | None = None
+    queues: tuple[str, ...] | None = None
+    types: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
     worker: str | None = None
     since: int | None = None
     until: int | None = None
     text: str | None = None
+    begins: str | None = None
+    members: tuple[Member, ...] | None = None
+    error: str | None = None
     holds: str | None = None
     fingerprint: str | None = None
     lease_before: int | None = None
@@ -335,6 +341,14 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     expired_at: int | None = None
     delete_at: int | None = None
     tried: bool = False
+
+    def sift(self) -> Sift | None:
+        """What has to be looked for in bytes that no engine reads, if anything."""
+        return Sift(self.members or (), self.error) if self.members or self.error is not None else None
+
+    def without_sift(self) -> Match:
+        """The rest of it."""
+        return msgspec.structs.replace(self, members=None, error=None)
 
 
 class Page(msgspec.Struct, frozen=True):

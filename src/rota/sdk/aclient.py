@@ -28,8 +28,9 @@ from rota.sdk.answers import (
     WorkerInfo,
 )
 from rota.sdk.bulk import BulkWork
-from rota.sdk.calls import Call, Filters, Which
+from rota.sdk.calls import Call
 from rota.sdk.events import Event, follow_async
+from rota.sdk.filters import Filters, Which
 from rota.sdk.standin import stand_ins
 from rota.sdk.transfer import Progress, exchange_async
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split

@@ -6,7 +6,8 @@ from typing import Literal
 
 from rota.sdk import calls
 from rota.sdk.answers import Bulk
-from rota.sdk.calls import Call, Which
+from rota.sdk.calls import Call
+from rota.sdk.filters import Which
 
 Act = Literal["cancel", "retry", "delete"]
 

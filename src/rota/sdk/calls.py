@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, Literal, TypedDict, TypeVar, Unpack
+from typing import Any, Generic, Literal, TypeVar, Unpack
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -28,6 +27,7 @@ from rota.sdk.answers import (
     QueueInfo,
     WorkerInfo,
 )
+from rota.sdk.filters import Filters, Which, as_asked
 from rota.sdk.values import as_time
 
 T = TypeVar("T")
@@ -132,39 +132,8 @@ def job(id: str) -> Call[JobInfo]:
     return Call("GET", _job(id), _reader(JobInfo))
 
 
-class Filters(TypedDict, total=False):
-    """Which jobs to list; all given ones must hold."""
-
-    state: str | State | Sequence[str | State]
-    queue: str
-    type: str
-    tag: str
-    worker: str
-    since: datetime | str
-    until: datetime | str
-    q: str
-    fingerprint: str
-    cursor: str
-    limit: int
-
-
-class Which(TypedDict, total=False):
-    """Which jobs to act on; all given ones must hold."""
-
-    ids: Sequence[str]
-    state: str | State | Sequence[str | State]
-    queue: str
-    type: str
-    tag: str
-    worker: str
-    since: datetime | str
-    until: datetime | str
-    q: str
-    fingerprint: str
-
-
 def jobs(**filters: Unpack[Filters]) -> Call[JobPage]:
-    return Call("GET", "/v1/jobs" + _query(_filter(filters)), _reader(JobPage))
+    return Call("GET", "/v1/jobs" + _query(as_asked(filters)), _reader(JobPage))
 
 
 def bulk(
@@ -177,7 +146,7 @@ def bulk(
     cursor: str | None = None,
 ) -> Call[Bulk]:
     """Act on the jobs of a filter, as far as the server gets in a few seconds."""
-    given = {name: value for name, value in _filter(which).items() if value is not None}
+    given = {name: value for name, value in as_asked(which).items() if value is not None}
     said = {"all": all, "dry_run": dry_run, "limit": limit, "cursor": cursor}
     body = {"filter": given, **{name: value for name, value in said.items() if value}}
     again = dry_run or act == "cancel"
@@ -344,18 +313,6 @@ def _reader(kind: Any, member: str | None = None) -> Callable[[Answer], Any]:
     return read
 
 
-def _filter(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A filter as the server reads it."""
-    filters = dict(given)
-    state = filters.get("state")
-    if state is not None and not isinstance(state, str):
-        filters["state"] = ",".join(str(one) for one in state)
-    for name in ("since", "until"):
-        if filters.get(name) is not None:
-            filters[name] = as_time(name, filters[name])
-    return filters
-
-
 def _nothing(answer: Answer) -> None:
     return None
 
@@ -386,6 +343,6 @@ def _queue(name: str, tail: str) -> str:
     return f"/v1/queues/{quote(name, safe='')}{tail}"
 
 
-def _query(values: Mapping[str, str | float | None]) -> str:
+def _query(values: Mapping[str, str | float | Sequence[str] | None]) -> str:
     given = {name: value for name, value in values.items() if value is not None}
-    return "?" + urlencode(given) if given else ""
+    return "?" + urlencode(given, doseq=True) if given else ""

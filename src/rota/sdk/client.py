@@ -33,8 +33,9 @@ from rota.sdk.answers import (
     WorkerInfo,
 )
 from rota.sdk.bulk import BulkWork
-from rota.sdk.calls import Call, Filters, Which
+from rota.sdk.calls import Call
 from rota.sdk.events import Event, follow
+from rota.sdk.filters import Filters, Which
 from rota.sdk.standin import stand_ins
 from rota.sdk.transfer import Progress, exchange
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
@@ -186,7 +187,7 @@ class Client:
     def cancel_all(
         self, *, all: bool = False, dry_run: bool = False, limit: int | None = None, **which: Unpack[Which]
     ) -> Bulk:
-        """End all waiting jobs of a filter (:class:`rota.sdk.calls.Which`), ask its running ones to stop.
+        """End all waiting jobs of a filter (:class:`rota.sdk.filters.Which`), ask its running ones to stop.
         ``all`` takes the place of an empty filter, ``limit`` bounds the jobs, ``dry_run`` counts them only.
         """
         work = BulkWork("cancel", which, all, dry_run, limit)

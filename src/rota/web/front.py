@@ -120,7 +120,7 @@ async def job(service: Service, front: str, id: str) -> Job:
 
 async def ids(service: Service, front: str, **match: Any) -> AsyncIterator[Sequence[str]]:
     """Of all jobs of a front that match, oldest first, some at a time (perhaps none)."""
-    wanted, cursor = Match(tag=FRONT_TAG + front, **match), None
+    wanted, cursor = Match(tags=(FRONT_TAG + front,), **match), None
     while True:
         found = await service.engine.select(wanted, BATCH, cursor)
         yield found.ids

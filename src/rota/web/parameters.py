@@ -203,7 +203,10 @@ class Query:
                     f"Unknown parameter {name[:100]!r}. {told}", code="unknown_parameter", field=name[:100]
                 )
             if known.repeated:
-                asked[name] = [*asked[name], known.kind.read(name, text)]
+                if name not in seen:
+                    seen.add(name)
+                    asked[name] = []
+                asked[name].append(known.kind.read(name, text))
                 continue
             if name in seen:
                 raise BadInput(f"{name} is given twice.", code="duplicate_parameter", field=name)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rota.engines.postgres import failures, statements
+from rota.engines.postgres import failures, sift, statements
 from rota.engines.postgres.enqueue import holders, lock_keys
 from rota.engines.postgres.link import Session
 from rota.engines.postgres.match import overdue, where
@@ -29,6 +29,7 @@ async def promote(session: Session, calls: list[tuple[int, int]]) -> list[list[t
 
 async def cancel(session: Session, calls: list[tuple[Match, str, int, int]]) -> list[list[Applied]]:
     [(match, reason, now, limit)] = calls
+    match = await sift.chosen(session, match)
     condition, values = where(match, 4)
     sql = _CANCEL["cancel"].format(match=condition, skip=_skip(match))
     rows = await session.fetch(sql, plain(reason), now, limit, *values)
@@ -53,6 +54,7 @@ async def cancelled(
 
 async def retry(session: Session, calls: list[tuple[Match, int, int]]) -> list[list[Applied]]:
     [(match, now, limit)] = calls
+    match = await sift.chosen(session, match)
     condition, values = where(match, 2)
     chosen = await session.fetch(_RETRY["chosen"].format(match=condition), limit, *values)
     wanted = {
@@ -94,6 +96,7 @@ async def retried(
 
 async def delete(session: Session, calls: list[tuple[Match, int, int | None]]) -> list[list[Applied]]:
     [(match, limit, now)] = calls
+    match = await sift.chosen(session, match)
     condition, values = where(match, 3)
     sql = _DELETE["delete"].format(match=condition, skip=_skip(match))
     rows = await session.fetch(sql, limit, now, *values)

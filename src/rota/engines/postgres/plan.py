@@ -32,7 +32,7 @@ LANES = 50
 SMALL = 5000
 """Jobs that are counted rather than guessed at."""
 FEW = 50_000
-"""Pending jobs that may be sorted."""
+"""Jobs that may be sorted by age."""
 MANY = 200
 """Sources that are not worth merging any more."""
 TAGS = 10_000
@@ -57,7 +57,7 @@ async def plan(session: Session, match: Match, slots: Slots) -> Plan:
     kinds: Counter[Kind] = Counter()
     fit: Counter[str] = Counter()
     for (queue, type, state), jobs in slots.items():
-        if match.queue in (None, queue) and match.type in (None, type):
+        if wanted(match, queue, type):
             kinds[queue, type] += jobs
             if states is None or state in states:
                 fit[state] += jobs
@@ -70,37 +70,42 @@ async def plan(session: Session, match: Match, slots: Slots) -> Plan:
     if match.fingerprint is not None:
         return [Source("fingerprint", (plain(match.fingerprint),))]
     # Ways with the number of jobs on them, as far as that is known.
-    ways: list[tuple[int, list[Source]]] = []
-    if match.tag is not None:
-        ways.append(await _tag(session, plain(match.tag), slots))
+    ways: list[tuple[int, list[Source]]] = [
+        await _tag(session, plain(tag), slots) for tag in match.tags or ()
+    ]
+    if match.error is not None:
+        jobs = (await session.only(_PLAN["tries"], SMALL))[0][0]
+        # Of many only so much is known: most that failed have not come back.
+        ways.append((jobs if jobs < SMALL else max(jobs, fit["failed"] + fit["running"]), [Source("tried")]))
+    if match.begins is not None:
+        ways += await _begun(session, plain(match.begins))
     if states is not None and states <= SPARSE | {PENDING}:
         jobs = sum(n for (_, _, state), n in slots.items() if state in fit and state != PENDING)
         sources = [Source(state) for state in sorted(fit) if state != PENDING]
         way = _pending(match, slots) if PENDING in fit else (0, [])
         if way is not None:
             ways.append((jobs + way[0], sources + way[1]))
-    if (match.queue is not None or match.type is not None) and len(kinds) <= MANY:
+    if (match.queues is not None or match.types is not None) and len(kinds) <= MANY:
         ways.append((kinds.total(), [Source(KIND, kind) for kind in sorted(kinds)]))
     if match.text is not None:
-        everything: Counter[Kind] = Counter()
-        for (queue, type, _), n in slots.items():
-            everything[queue, type] += n
-        found = await _text(session, plain(match.text), everything)
-        if found is not None:
-            jobs = sum(everything[one.values] if one.part == KIND else SMALL for one in found)
-            ways.append((jobs, found))
+        ways += await _worded(session, plain(match.text), slots)
     return min(ways, key=lambda way: way[0])[1] if ways else None
+
+
+def wanted(match: Match, queue: str, type: str) -> bool:
+    """Whether jobs of this queue and type may match."""
+    return (match.queues is None or queue in match.queues) and (match.types is None or type in match.types)
 
 
 def _pending(match: Match, slots: Slots) -> tuple[int, list[Source]] | None:
     """By lanes, of the queue and type that are wanted; None where there are too many for that."""
     lines = [
-        n
-        for (queue, type, state), n in slots.items()
-        if state == PENDING and match.queue in (None, queue) and match.type in (None, type)
+        n for (queue, type, state), n in slots.items() if state == PENDING and wanted(match, queue, type)
     ]
     if len(lines) <= LANES:
-        names = [None if name is None else plain(name) for name in (match.queue, match.type)]
+        names = [
+            None if some is None else [plain(name) for name in some] for some in (match.queues, match.types)
+        ]
         return sum(lines), [Source(PENDING, tuple(names))]
     jobs = sum(n for (_, _, state), n in slots.items() if state == PENDING)
     return (jobs, [Source("sorted")]) if jobs <= FEW else None
@@ -111,6 +116,24 @@ async def _tag(session: Session, tag: str, slots: Slots) -> tuple[int, list[Sour
     return (jobs if jobs < SMALL else sum(slots.values()) // 2), [Source("tag", (tag,))]
 
 
+async def _begun(session: Session, text: str) -> list[tuple[int, list[Source]]]:
+    bounds = _bounds(text)
+    if bounds is None:
+        return []
+    jobs = (await session.only(_PLAN["begun"], *bounds, FEW))[0][0]
+    return [(jobs, [Source("begins", bounds)])] if jobs < FEW else []
+
+
+async def _worded(session: Session, text: str, slots: Slots) -> list[tuple[int, list[Source]]]:
+    everything: Counter[Kind] = Counter()
+    for (queue, type, _), n in slots.items():
+        everything[queue, type] += n
+    found = await _text(session, text, everything)
+    if found is None:
+        return []
+    return [(sum(everything[one.values] if one.part == KIND else SMALL for one in found), found)]
+
+
 async def _text(session: Session, text: str, kinds: Mapping[Kind, int]) -> list[Source] | None:
     """Where jobs with a text in type or tags, or at the beginning of the id, are; None: anywhere."""
     sources = [Source(KIND, kind) for kind, jobs in kinds.items() if jobs and text in kind[1]]
@@ -118,14 +141,21 @@ async def _text(session: Session, text: str, kinds: Mapping[Kind, int]) -> list[
     sources += [Source("tag", (name,)) for name in names if text in name]
     if len(names) >= TAGS or len(sources) > MANY:
         return None
-    end = text[:-1] + chr(ord(text[-1]) + 1) if text[-1] != "\U0010ffff" else None
-    if end is not None and not "\ud7ff" <= text[-1] < "\ue000":
-        ids = (await session.only(_PLAN["begun"], text, end, SMALL))[0][0]
+    bounds = _bounds(text)
+    if bounds is not None:
+        ids = (await session.only(_PLAN["begun"], *bounds, SMALL))[0][0]
         if ids >= SMALL:
             return None
         if ids:
-            sources.append(Source("begins", (text, end)))
+            sources.append(Source("begins", bounds))
     return sources
+
+
+def _bounds(text: str) -> tuple[str, str] | None:
+    """Between which texts those lie that begin with this one; None where that cannot be said."""
+    if not text or text[-1] == "\U0010ffff" or "\ud7ff" <= text[-1] < "\ue000":
+        return None
+    return text, text[:-1] + chr(ord(text[-1]) + 1)
 
 
 def _states(match: Match) -> set[str] | None:
@@ -133,6 +163,7 @@ def _states(match: Match) -> set[str] | None:
     states = None if match.states is None else {state.value for state in match.states}
     for narrower, only in (
         (match.fingerprint, {State.FAILED}),
+        (match.error, set(State) - {State.DONE}),
         (match.lease_before, {State.RUNNING}),
         (match.overdue_at, {State.RUNNING}),
         (match.expired_at, {State.PENDING, State.SCHEDULED}),

@@ -11,18 +11,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rota.engines.cursors import LAST
-from rota.engines.postgres import statements
+from rota.engines.postgres import sift, statements
 from rota.engines.postgres.link import Session
 from rota.engines.postgres.match import where
 from rota.engines.postgres.plan import Plan, Slots, candidates, plan
 from rota.model.clock import MINUTE
 from rota.model.job import Match
+from rota.model.search import Sift
 
 _FIND = statements.load("find")
 _AGES = statements.load("ages")
 
 PATIENCE = 0.1
 """Seconds after which a walk stops."""
+SIFTING = 0.05
+"""Where jobs are looked into, which is work for this process, too."""
 _FEW, _FIRST, _MOST = 32, 512, 4096
 """Jobs looked at in the first statement, with a plan and without one, and at most in one."""
 _EARLIEST, _LATEST = -(2**62), 2**62
@@ -41,7 +44,9 @@ class Walk:
     def __init__(self, session: Session, match: Match, way: Plan, span: Span, newest_first: bool) -> None:
         self._session = session
         self._newest_first = newest_first
+        self._order = "DESC" if newest_first else "ASC"
         self._match = match
+        self._sift = match.sift()
         self._plan = way
         self.left: Span | None = None if way == [] or span.low > span.high else span
 
@@ -49,6 +54,8 @@ class Walk:
         """The next matching jobs, ``seq`` first among the columns. Fewer than ``limit`` while something is
         left: the time is over.
         """
+        if self._sift is not None:
+            return await self._sifted(self._sift, columns, limit)
         found: list[Any] = []
         # Where an index leads to the jobs, mostly every candidate is one.
         size, over = max(_FIRST, 2 * limit) if self._plan is None else max(_FEW, limit), _budget()
@@ -65,13 +72,40 @@ class Walk:
 
     async def tally(self) -> int:
         """How many match, as far as the time reaches."""
-        jobs, over = 0, _budget()
+        jobs, over = 0, _budget(PATIENCE if self._sift is None else SIFTING)
         while self.left is not None:
-            got, self.left = await self._piece(None, self.left, _MOST, 0)
-            jobs += sum(row[0] for row in got)
+            if self._sift is None:
+                got, self.left = await self._piece(None, self.left, _MOST, 0)
+                jobs += sum(row[0] for row in got)
+            else:
+                jobs += len(await self._inside(self._sift, sift.MOST, sift.MOST, over))
             if over():
                 break
         return jobs
+
+    async def _sifted(self, wanted: Sift, columns: str, limit: int) -> list[Any]:
+        """The same where jobs have to be looked into."""
+        found: list[int] = []
+        size, over = sift.FIRST, _budget(SIFTING)
+        while self.left is not None and len(found) < limit:
+            found += await self._inside(wanted, size, limit - len(found), over)
+            size = min(2 * size, sift.MOST)
+            if over():
+                break
+        return await self._these(columns, found, limit) if found else []
+
+    async def _inside(self, wanted: Sift, size: int, limit: int, over: Callable[[], bool]) -> list[int]:
+        """Those of the next ``size`` jobs that match, up to ``limit``, as far as the time reaches."""
+        assert self.left is not None
+        got, after = await self._piece(sift.columns(wanted), self.left, size, size)
+        found, end = await sift.kept(self._session, wanted, got, limit, over)
+        self.left = after if end is None else self._behind(self.left, end)
+        return found
+
+    async def _these(self, columns: str, seqs: list[int], limit: int) -> list[Any]:
+        condition, values = where(self._match, 3)
+        sql = _FIND["these"].format(columns=columns, match=condition, order=self._order)
+        return await self._session.only(sql, seqs, limit, *values)
 
     async def _piece(
         self, columns: str | None, span: Span, size: int, limit: int
@@ -79,7 +113,7 @@ class Walk:
         """Look at the next ``size`` jobs: those that match, and what is left behind them. Without columns
         they are counted.
         """
-        order = "DESC" if self._newest_first else "ASC"
+        order = self._order
         if self._plan is None:
             sql = _FIND["edge"].format(end="min" if self._newest_first else "max", order=order)
             edge = (await self._session.only(sql, *span, size))[0][0]
@@ -119,7 +153,7 @@ async def walk(session: Session, match: Match, slots: Slots, span: Span, *, newe
     return Walk(session, match, way, span, newest_first)
 
 
-def _budget() -> Callable[[], bool]:
+def _budget(seconds: float = PATIENCE) -> Callable[[], bool]:
     """Says when it is time to stop."""
     began = time.monotonic()
-    return lambda: time.monotonic() - began > PATIENCE
+    return lambda: time.monotonic() - began > seconds

@@ -31,6 +31,8 @@ SPARSE = frozenset({"failed", "cancelled", "running", "pending", "scheduled"})
 """States that have an index of their own."""
 SMALL = 5000
 """Jobs that are counted rather than guessed at."""
+FEW = 50_000
+"""Jobs whose ids may be sorted by age."""
 MANY = 200
 """Sources that are not worth merging any more."""
 TAGS = 10_000
@@ -57,7 +59,7 @@ def plan(db: apsw.Connection, match: Match, slots: Slots) -> Plan:
     fitting = {
         (queue, type)
         for queue, type, _ in slots
-        if match.queue in (None, queue) and match.type in (None, type)
+        if (match.queues is None or queue in match.queues) and (match.types is None or type in match.types)
     }
     for (queue, type, state), jobs in slots.items():
         kinds[queue, type] += max(jobs, 0)
@@ -73,13 +75,21 @@ def plan(db: apsw.Connection, match: Match, slots: Slots) -> Plan:
         return [Source("fingerprint", (match.fingerprint,))]
     # Ways with the number of jobs on them, as far as that is known.
     ways: list[tuple[int, list[Source]]] = []
-    if match.tag is not None:
-        jobs = run(db, _PLAN["tagged"], (match.tag, SMALL))[0][0]
-        ways.append((jobs if jobs < SMALL else sum(kinds.values()) // 2, [Source("tag", (match.tag,))]))
+    for tag in match.tags or ():
+        jobs = run(db, _PLAN["tagged"], (tag, SMALL))[0][0]
+        ways.append((jobs if jobs < SMALL else sum(kinds.values()) // 2, [Source("tag", (tag,))]))
+    if match.error is not None:
+        jobs = run(db, _PLAN["tries"], (SMALL,))[0][0]
+        # Of many only so much is known: most that failed have not come back.
+        ways.append((jobs if jobs < SMALL else max(jobs, fit["failed"] + fit["running"]), [Source("tried")]))
+    if match.begins is not None and (bounds := _bounds(match.begins)) is not None:
+        jobs = run(db, _PLAN["begun"], (*bounds, FEW))[0][0]
+        if jobs < FEW:
+            ways.append((jobs, [Source("begins", bounds)]))
     if states is not None and states <= SPARSE:
         jobs = sum(n for (_, _, state), n in slots.items() if state in fit and n > 0)
         ways.append((jobs, [Source(state) for state in sorted(fit)]))
-    if (match.queue is not None or match.type is not None) and len(fitting) <= MANY:
+    if (match.queues is not None or match.types is not None) and len(fitting) <= MANY:
         ways.append((sum(kinds[kind] for kind in fitting), [Source(KIND, kind) for kind in sorted(fitting)]))
     if match.text is not None:
         sources = _text(db, match.text, kinds)
@@ -96,14 +106,21 @@ def _text(db: apsw.Connection, text: str, kinds: Mapping[Kind, int]) -> list[Sou
     sources += [Source("tag", (name,)) for (name,) in names if name is not None and text in name]
     if len(names) >= TAGS or len(sources) > MANY:
         return None
-    end = text[:-1] + chr(ord(text[-1]) + 1) if text[-1] != "\U0010ffff" else None
-    if end is not None and not "\ud7ff" <= text[-1] < "\ue000":
-        ids = run(db, _PLAN["begun"], (text, end, SMALL))[0][0]
+    bounds = _bounds(text)
+    if bounds is not None:
+        ids = run(db, _PLAN["begun"], (*bounds, SMALL))[0][0]
         if ids >= SMALL:
             return None
         if ids:
-            sources.append(Source("begins", (text, end)))
+            sources.append(Source("begins", bounds))
     return sources
+
+
+def _bounds(text: str) -> tuple[str, str] | None:
+    """Between which texts those lie that begin with this one; None where that cannot be said."""
+    if not text or text[-1] == "\U0010ffff" or "\ud7ff" <= text[-1] < "\ue000":
+        return None
+    return text, text[:-1] + chr(ord(text[-1]) + 1)
 
 
 def _states(match: Match) -> set[str] | None:
@@ -111,6 +128,7 @@ def _states(match: Match) -> set[str] | None:
     states = None if match.states is None else {state.value for state in match.states}
     for narrower, only in (
         (match.fingerprint, {State.FAILED}),
+        (match.error, set(State) - {State.DONE}),
         (match.lease_before, {State.RUNNING}),
         (match.overdue_at, {State.RUNNING}),
         (match.expired_at, {State.PENDING, State.SCHEDULED}),

@@ -13,11 +13,12 @@ from typing import NamedTuple
 import apsw
 import msgspec
 
-from rota.engines.sqlite import ages, statements
+from rota.engines.sqlite import ages, sift, statements
 from rota.engines.sqlite.match import where
 from rota.engines.sqlite.plan import Slots, candidates, plan
 from rota.engines.sqlite.statements import Row, run
 from rota.model.job import Match
+from rota.model.search import Sift
 
 _FIND = statements.load("find")
 _encode = msgspec.json.Encoder().encode
@@ -48,7 +49,9 @@ class Walk:
     ) -> None:
         self._db = db
         self._newest_first = newest_first
+        self._order = "DESC" if newest_first else "ASC"
         self._condition, self._values = where(match)
+        self._sift = match.sift()
         self._plan = plan(db, match, slots)
         if match.since is not None or match.until is not None:
             when = ages.span(db, match.since, match.until)
@@ -59,6 +62,8 @@ class Walk:
         """The next matching jobs, ``seq`` first among the columns. Fewer than ``limit`` while something is
         left: the time is over.
         """
+        if self._sift is not None:
+            return self._sifted(self._sift, columns, limit)
         found: list[Row] = []
         size, over = max(_FIRST, 2 * limit), _budget()
         while self.left is not None and len(found) < limit:
@@ -76,15 +81,38 @@ class Walk:
         """How many match, as far as the time reaches."""
         jobs, over = 0, _budget()
         while self.left is not None:
-            got, self.left = self._piece("count(*)", self.left, _MOST, 1)
-            jobs += sum(row[0] for row in got)
+            if self._sift is None:
+                got, self.left = self._piece("count(*)", self.left, _MOST, 1)
+                jobs += sum(row[0] for row in got)
+            else:
+                jobs += len(self._inside(self._sift, sift.MOST, sift.MOST, over))
             if over():
                 break
         return jobs
 
+    def _sifted(self, wanted: Sift, columns: str, limit: int) -> list[Row]:
+        """The same where jobs have to be looked into."""
+        found: list[int] = []
+        size, over = sift.FIRST, _budget()
+        while self.left is not None and len(found) < limit:
+            found += self._inside(wanted, size, limit - len(found), over)
+            size = min(2 * size, sift.MOST)
+            if over():
+                break
+        sql = _FIND["these"].format(columns=columns, match=self._condition, order=self._order)
+        return run(self._db, sql, (_encode(found).decode(), *self._values, limit)) if found else []
+
+    def _inside(self, wanted: Sift, size: int, limit: int, over: Callable[[], bool]) -> list[int]:
+        """Those of the next ``size`` jobs that match, up to ``limit``, as far as the time reaches."""
+        assert self.left is not None
+        got, after = self._piece(sift.columns(wanted), self.left, size, size)
+        found, end = sift.kept(self._db, wanted, got, limit, over)
+        self.left = after if end is None else self._behind(self.left, end)
+        return found
+
     def _piece(self, columns: str, span: Span, size: int, limit: int) -> tuple[list[Row], Span | None]:
         """Look at the next ``size`` jobs: those that match, and what is left behind them."""
-        order = "DESC" if self._newest_first else "ASC"
+        order = self._order
         if self._plan is None:
             sql = _FIND["edge"].format(end="min" if self._newest_first else "max", order=order)
             edge = run(self._db, sql, (*span, size))[0][0]

@@ -12,7 +12,7 @@ from operator import attrgetter
 import apsw
 import msgspec
 
-from rota.engines.sqlite import files, positions, rows, statements
+from rota.engines.sqlite import files, positions, rows, sift, statements
 from rota.engines.sqlite.counters import Counters
 from rota.engines.sqlite.events import Told, done_events, kind_of
 from rota.engines.sqlite.match import where
@@ -384,4 +384,7 @@ def counts(db: apsw.Connection, counters: Counters) -> None:
 
 def _chosen(db: apsw.Connection, sql: str, match: Match, limit: int) -> list[Row]:
     condition, values = where(match)
-    return run(db, sql.format(match=condition), (*values, limit))
+    chosen, sifting = sql.format(match=condition), match.sift()
+    if sifting is not None:
+        return sift.fitting(db, sifting, chosen, (*values, -1), limit)
+    return run(db, chosen, (*values, limit))

@@ -33,3 +33,25 @@ LEFT JOIN LATERAL (
   FROM rota.attempts AS t WHERE t.seq = jobs.seq
 ) AS a ON true
 WHERE jobs.id = ANY ($1::text[]);
+
+-- held
+-- Nobody changes these any more before the end of the transaction.
+SELECT seq FROM rota.jobs AS jobs WHERE {match} AND seq > $1 ORDER BY seq LIMIT $2 FOR UPDATE;
+
+-- inside
+SELECT jobs.seq, jobs.id, {payload}, {error} FROM rota.jobs AS jobs WHERE jobs.seq = ANY ($1::bigint[]) ORDER BY jobs.seq;
+
+-- payload
+SELECT payload FROM rota.jobs WHERE seq = $1;
+
+-- error
+-- Of a row of jobs: its last error.
+SELECT a.error FROM rota.attempts AS a WHERE a.seq = jobs.seq AND a.error IS NOT NULL ORDER BY a.lease DESC LIMIT 1;
+
+-- short
+-- Of a row of jobs: its payload, unless that is long. Longer ones are looked through, and handed over, singly.
+SELECT CASE WHEN length(jobs.payload) <= 8192 THEN jobs.payload END;
+
+-- may_hold
+-- Of a row of jobs: its payload is JSON that may hold what is looked for.
+SELECT jobs.content_type IS NULL AND (length(jobs.payload) > 8192 OR {term});

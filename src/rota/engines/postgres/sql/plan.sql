@@ -47,7 +47,7 @@ SELECT seq FROM (
 SELECT place FROM rota.jobs WHERE state = 'scheduled' AND place BETWEEN $1 AND $2 ORDER BY place {order} LIMIT $3;
 
 -- pending
--- Each lane of a queue and type, or of all, gives its next ones.
+-- Each lane of these queues and types, or of all, gives its next ones.
 SELECT p.place FROM rota.lanes AS l CROSS JOIN LATERAL (
   (SELECT j.place FROM rota.jobs AS j
    WHERE j.state = 'pending' AND NOT j.returned AND j.queue = l.queue AND j.type = l.type AND j.priority = l.priority
@@ -59,7 +59,7 @@ SELECT p.place FROM rota.lanes AS l CROSS JOIN LATERAL (
      AND j.place BETWEEN $3 AND $4
    ORDER BY j.place {order} LIMIT $5)
 ) AS p
-WHERE l.queue = coalesce($1::text, l.queue) AND l.type = coalesce($2::text, l.type)
+WHERE ($1::text[] IS NULL OR l.queue = ANY ($1)) AND ($2::text[] IS NULL OR l.type = ANY ($2))
 ORDER BY p.place {order} LIMIT $5;
 
 -- sorted
@@ -68,3 +68,9 @@ SELECT place FROM (
   UNION ALL
   (SELECT place FROM rota.jobs WHERE state = 'pending' AND returned OFFSET 0)
 ) AS jobs WHERE place BETWEEN $1 AND $2 ORDER BY place {order} LIMIT $3;
+
+-- tried
+SELECT DISTINCT seq FROM rota.attempts WHERE seq BETWEEN $1 AND $2 ORDER BY seq {order} LIMIT $3;
+
+-- tries
+SELECT count(*) FROM (SELECT 1 FROM rota.attempts LIMIT $1) AS few;

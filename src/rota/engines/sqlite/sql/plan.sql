@@ -47,3 +47,9 @@ SELECT count(*) FROM (SELECT 1 FROM jobs WHERE id >= ? AND id < ? LIMIT ?);
 
 -- begins
 SELECT seq FROM jobs WHERE id >= ? AND id < ? AND +seq BETWEEN ? AND ? ORDER BY +seq {order} LIMIT ?;
+
+-- tried
+SELECT DISTINCT seq FROM attempts WHERE seq BETWEEN ? AND ? ORDER BY seq {order} LIMIT ?;
+
+-- tries
+SELECT count(*) FROM (SELECT 1 FROM attempts LIMIT ?);

@@ -309,7 +309,7 @@ class Tasks:
     async def _load(self) -> None:
         """Tasks that were there before this server, ahead of those that came meanwhile."""
         found: list[Task] = []
-        wanted = Match(tag=FRONT_TAG + self._name, states=tuple(LIVE))
+        wanted = Match(tags=(FRONT_TAG + self._name,), states=tuple(LIVE))
         cursor = None
         while True:
             page = await self._service.jobs(wanted, BATCH, cursor)
@@ -342,7 +342,7 @@ class Tasks:
         self._missed = False
         known = [task.job for task in self._tasks.values() if task.told]
         try:
-            wanted = Match(tag=FRONT_TAG + self._name, states=tuple(LIVE))
+            wanted = Match(tags=(FRONT_TAG + self._name,), states=tuple(LIVE))
             states: dict[str, State] = {}
             cursor = None
             while True:
