@@ -1,4 +1,4 @@
-"""A plan that is made while tables are empty is kept when they fill up: it must not go through all of them."""
+"""A plan that was made while tables were empty is kept when they fill up: it must not go through them."""
 
 from __future__ import annotations
 
