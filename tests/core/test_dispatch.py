@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 
 import pytest
@@ -280,6 +281,20 @@ async def test_slots_come_back_when_the_store_refuses_a_claim(engine: Engine, cl
     dispatch.add(place.taker)
     assert place.taker.free == 0, "a claim is under way"
     await until(lambda: place.taker.free == 3, "the slots")
+
+
+async def test_nobody_complains_when_the_store_closes_before_jobs_are_given_back(service: Service) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    await put(service)
+    leaver = Place(service.dispatch, "leaver", 1)
+    service.dispatch.add(leaver.taker)
+    service.dispatch.remove(leaver.taker)
+    await service.engine.close()
+    await service.dispatch.settled()
+    gc.collect()
+    assert service.dispatch.started == 1, "the claim went through"
+    assert complaints == []
 
 
 async def test_free_takers_get_single_jobs_in_turn(service: Service) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rota.engines.open import open_engine
-from rota.engines.postgres import guard, link
+from rota.engines.postgres import guard, link, writer
 from rota.engines.postgres.engine import READERS, PostgresEngine
 from rota.model.errors import StoreError
 from rota.model.file import Attachment, File, Part
@@ -275,6 +275,36 @@ async def test_what_no_standby_confirmed_is_not_acknowledged(waiting: postgres.C
     [kept] = await storing
     assert (kept.id, kept.why) == (new.id, None)
     assert cancelled >= 2
+    await engine.close()
+
+
+@pytest.mark.parametrize("opened", ["still", "again"])
+async def test_what_was_given_up_unconfirmed_is_not_acknowledged_when_it_is_asked_for_again(
+    waiting: postgres.Cluster, monkeypatch: pytest.MonkeyPatch, opened: str
+) -> None:
+    url = waiting.database(opened)
+    engine = await open_engine(url)
+    await put(engine, job())
+    monkeypatch.setattr(writer, "_LONG", 0.0)
+    there = f"SELECT pid FROM pg_stat_activity WHERE datname = '{opened}' AND wait_event = 'SyncRep'"
+    stuck, reload = there + " AND query NOT LIKE '%turn%'", "SELECT pg_reload_conf()"
+    postgres.ask(waiting.url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", reload)
+    new = job(unique_key="u")
+    storing = asyncio.ensure_future(put_keyed(engine, "k", b"1", new))
+    await until(lambda: bool(postgres.ask(waiting.url, stuck)))
+    postgres.ask(waiting.url, f"SELECT pg_cancel_backend(pid) FROM ({there}) AS one")
+    with pytest.raises(StoreError):
+        await storing
+    assert postgres.ask(url, "SELECT 1 FROM rota.jobs WHERE unique_key = 'u'"), "it is there, on one machine"
+    if opened == "again":
+        await engine.close()
+        engine = await open_engine(url)
+    storing = asyncio.ensure_future(put_keyed(engine, "k", b"1", job(unique_key="u")))
+    await until(lambda: storing.done() or bool(postgres.ask(waiting.url, stuck)))
+    assert not storing.done()
+    postgres.ask(waiting.url, "ALTER SYSTEM RESET synchronous_standby_names", reload)
+    [kept] = await storing
+    assert (kept.id, kept.why) == (new.id, "idempotency")
     await engine.close()
 
 

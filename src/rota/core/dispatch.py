@@ -8,6 +8,7 @@ may have changed for them: jobs arrived, a slot became free, a queue was resumed
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from rota.engines.base import Engine
@@ -194,10 +195,12 @@ class Dispatch:
                 short.append(taker)
         if homeless:
             now = self._clock.now()
-            await self._engine.finish([released(job.id, job.lease, now) for job in homeless], now)
-            queues = {job.queue for job in homeless}
-            self.wake(queues)
-            self.tell_others(queues)
+            # Where the store is away or closed their leases end, and they go on then.
+            with contextlib.suppress(StoreError):
+                await self._engine.finish([released(job.id, job.lease, now) for job in homeless], now)
+                queues = {job.queue for job in homeless}
+                self.wake(queues)
+                self.tell_others(queues)
         # What arrived while the claim was under way may have come too late for it.
         late = [queue for queue, wakes in seen.items() if self._wakes.get(queue, 0) != wakes]
         if late and short:

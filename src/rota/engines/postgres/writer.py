@@ -59,6 +59,9 @@ class Writer:
         self.closed = False
         self.commits = 0
         self.seconds = 0.0
+        # What was committed and confirmed by no standby is there to be seen, and is answered to whoever asks
+        # for it again. So at first, and behind every doubt, a commit writes something, and is waited for.
+        self._owes = True
         self.on_rollback: Callable[[], None] = lambda: None
 
     def call(self, verb: Verb, arguments: Any) -> asyncio.Future[Any]:
@@ -119,7 +122,7 @@ class Writer:
                     tries += 1
                     self.on_rollback()
                     if session.committing and unsettled(error):
-                        doubt = True
+                        doubt = self._owes = True
                         before = answers if len(answers) == len(calls) else before
                     gone = lost(error)
                     if gone:
@@ -147,7 +150,7 @@ class Writer:
         if len(groups) > 1:
             await session.begin()
         started = time.perf_counter()
-        if before is not None:
+        if self._owes:
             # Whatever was kept then is to be as durable as if it were written now, and a commit that writes
             # nothing waits for no standby.
             await session.fetch(_MARK)
@@ -159,6 +162,7 @@ class Writer:
             else:
                 answers += await verb.run(session, given)
         await session.commit()
+        self._owes = False
         self.commits += 1
         self.seconds += time.perf_counter() - started
         return answers

@@ -7,9 +7,9 @@ WITH chosen AS MATERIALIZED (
   UPDATE rota.jobs AS j
   SET state = 'cancelled', reason = $1, finished_at = $2, delete_at = $2 + j.retention,
       unique_held = CASE WHEN strpos(j.unique_states, 'cancelled') > 0 THEN j.unique_held END
-  FROM chosen AS c WHERE j.seq = c.seq AND c.state <> 'running'
+  WHERE j.seq = ANY (ARRAY (SELECT seq FROM chosen WHERE state <> 'running'))
 ), stopped AS (
-  UPDATE rota.jobs AS j SET cancel_requested = true FROM chosen AS c WHERE j.seq = c.seq AND c.state = 'running'
+  UPDATE rota.jobs AS j SET cancel_requested = true WHERE j.seq = ANY (ARRAY (SELECT seq FROM chosen WHERE state = 'running'))
 ), feed AS MATERIALIZED (
   SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'finished'
 ), event AS (

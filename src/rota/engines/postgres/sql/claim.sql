@@ -1,7 +1,9 @@
 -- best
 -- Each lane gives its best, the best of these are looked at in order, and those that nobody else takes at this moment
--- are ours. $1 queues; $2-$5 lanes and their floors; $6 types, $7 types not wanted; $8 now; $9 how many, $10 how many to
--- look at; $11 worker, $12 now, $13 lease, for each of them.
+-- are ours. Here and elsewhere rows are reached by "key = ANY (ARRAY[value])": a plan for "key = value" that was made while
+-- the table was empty comes from the other end, and goes through the whole table for each value when it is full.
+-- $1 queues; $2-$5 lanes and their floors; $6 types, $7 types not wanted; $8 now; $9 how many, $10 how many to look at;
+-- $11 worker, $12 now, $13 lease, for each of them.
 WITH lane AS MATERIALIZED (
   SELECT DISTINCT q.n, l.queue, l.type, l.priority, coalesce(f.floor, 0) AS floor
   FROM unnest($1::text[]) WITH ORDINALITY AS q (queue, n)
@@ -28,7 +30,7 @@ WITH lane AS MATERIALIZED (
   ORDER BY lane.n, lane.priority DESC, p.place LIMIT $10
 ), mine AS MATERIALIZED (
   SELECT best.n, best.priority, j.seq
-  FROM best JOIN rota.jobs AS j ON j.seq = best.place
+  FROM best JOIN rota.jobs AS j ON j.seq = ANY (ARRAY[best.place])
   WHERE j.state || '' = 'pending'
   ORDER BY best.n, best.priority DESC, best.place LIMIT $9
   FOR UPDATE OF j SKIP LOCKED
@@ -39,7 +41,7 @@ WITH lane AS MATERIALIZED (
   SET state = 'running', attempt = j.attempt + 1, lease = j.lease + 1, worker = ($11::text[])[slot.i],
       started_at = ($12::bigint[])[slot.i], lease_until = ($13::bigint[])[slot.i],
       unique_held = CASE WHEN strpos(j.unique_states, 'running') > 0 THEN j.unique_held END
-  FROM slot WHERE j.seq = slot.seq
+  FROM slot WHERE j.seq = ANY (ARRAY[slot.seq])
   RETURNING slot.i, j.*
 ), feed AS MATERIALIZED (
   SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'started'
@@ -74,7 +76,7 @@ WITH mine AS MATERIALIZED (
   UPDATE rota.jobs AS j
   SET state = 'running', attempt = j.attempt + 1, lease = j.lease + 1, worker = $7, started_at = $5, lease_until = $8,
       unique_held = CASE WHEN strpos(j.unique_states, 'running') > 0 THEN j.unique_held END
-  FROM slot WHERE j.seq = slot.seq
+  FROM slot WHERE j.seq = ANY (ARRAY[slot.seq])
   RETURNING slot.i, j.*
 ), feed AS MATERIALIZED (
   SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'started'

@@ -12,14 +12,14 @@ SELECT queue, type, state, sum(jobs)::bigint AS jobs FROM (
 WITH turn AS MATERIALIZED (
   SELECT pg_try_advisory_xact_lock($1::integer, -1) AS mine
 ), gone AS (
-  DELETE FROM rota.changes WHERE n IN (
+  DELETE FROM rota.changes WHERE n = ANY (ARRAY (
     SELECT c.n FROM rota.changes AS c WHERE c.n > $2 AND (SELECT mine FROM turn) ORDER BY c.n LIMIT $3 FOR UPDATE SKIP LOCKED
-  )
+  ))
   RETURNING n, queue, type, state, jobs
 ), late AS (
-  DELETE FROM rota.changes WHERE n IN (
+  DELETE FROM rota.changes WHERE n = ANY (ARRAY (
     SELECT c.n FROM rota.changes AS c WHERE c.n < 0 AND (SELECT mine FROM turn) ORDER BY c.n LIMIT $3 FOR UPDATE SKIP LOCKED
-  )
+  ))
   RETURNING n, queue, type, state, jobs
 ), fold AS (
   INSERT INTO rota.counts (queue, type, state, jobs)

@@ -4,15 +4,15 @@ WITH chosen AS MATERIALIZED (
   WHERE state <> 'running' AND {match}
   ORDER BY seq LIMIT $1 FOR UPDATE{skip}
 ), tag AS (
-  DELETE FROM rota.tags AS t USING chosen AS c WHERE t.seq = c.seq
+  DELETE FROM rota.tags AS t WHERE t.seq = ANY (ARRAY (SELECT seq FROM chosen))
 ), line AS (
-  DELETE FROM rota.logs AS l USING chosen AS c WHERE l.seq = c.seq
+  DELETE FROM rota.logs AS l WHERE l.seq = ANY (ARRAY (SELECT seq FROM chosen))
 ), attempt AS (
-  DELETE FROM rota.attempts AS a USING chosen AS c WHERE a.seq = c.seq
+  DELETE FROM rota.attempts AS a WHERE a.seq = ANY (ARRAY (SELECT seq FROM chosen))
 ), file AS (
-  UPDATE rota.files AS f SET job = NULL, dropped = true FROM chosen AS c WHERE f.job = c.id
+  UPDATE rota.files AS f SET job = NULL, dropped = true WHERE f.job = ANY (ARRAY (SELECT id FROM chosen))
 ), job AS (
-  DELETE FROM rota.jobs AS j USING chosen AS c WHERE j.seq = c.seq
+  DELETE FROM rota.jobs AS j WHERE j.seq = ANY (ARRAY (SELECT seq FROM chosen))
 ), feed AS MATERIALIZED (
   SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'deleted'
 ), event AS (

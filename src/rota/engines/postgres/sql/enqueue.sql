@@ -86,4 +86,4 @@ ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body;
 
 -- forget_keys
 DELETE FROM rota.keys
-WHERE key IN (SELECT key FROM rota.keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED);
+WHERE key = ANY (ARRAY (SELECT key FROM rota.keys WHERE until <= $1 ORDER BY until LIMIT $2 FOR UPDATE SKIP LOCKED));

@@ -19,10 +19,10 @@ SET message = excluded.message, job = excluded.job, jobs = f.jobs + excluded.job
 WITH mine AS MATERIALIZED (
   SELECT f.fingerprint, f.queue, g.jobs
   FROM unnest($1::text[], $2::text[], $3::bigint[]) AS g (fingerprint, queue, jobs)
-  JOIN rota.failures AS f ON f.fingerprint = g.fingerprint AND f.queue = g.queue
+  JOIN rota.failures AS f ON f.fingerprint = ANY (ARRAY[g.fingerprint]) AND f.queue = g.queue
   ORDER BY f.fingerprint, f.queue FOR UPDATE OF f
 )
-UPDATE rota.failures AS f SET jobs = f.jobs - m.jobs FROM mine AS m WHERE f.fingerprint = m.fingerprint AND f.queue = m.queue;
+UPDATE rota.failures AS f SET jobs = f.jobs - m.jobs FROM mine AS m WHERE f.fingerprint = ANY (ARRAY[m.fingerprint]) AND f.queue = m.queue;
 
 -- forget
 WITH over AS (
@@ -31,7 +31,7 @@ WITH over AS (
     FOR UPDATE SKIP LOCKED
   ) RETURNING fingerprint, queue
 )
-DELETE FROM rota.failure_hours AS h USING over AS o WHERE h.fingerprint = o.fingerprint AND h.queue = o.queue;
+DELETE FROM rota.failure_hours AS h USING over AS o WHERE h.fingerprint = ANY (ARRAY[o.fingerprint]) AND h.queue = o.queue;
 
 -- forget_hours
 DELETE FROM rota.failure_hours WHERE hour <= $1;

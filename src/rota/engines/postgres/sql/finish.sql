@@ -11,7 +11,7 @@ WITH o AS MATERIALIZED (
   SET state = 'done', finished_at = o.now, delete_at = o.now + j.retention, lease_until = NULL, progress = NULL,
       unique_held = CASE WHEN strpos(j.unique_states, 'done') > 0 THEN j.unique_held END,
       result = o.result, result_type = o.result_type
-  FROM o WHERE j.id = o.id AND j.lease = o.lease AND j.state || '' = 'running'
+  FROM o WHERE j.id = ANY (ARRAY[o.id]) AND j.lease = o.lease AND j.state || '' = 'running'
   RETURNING o.n, o.id, j.queue, j.type, j.attempt, j.worker, o.now, o."end", o.result_type, octet_length(o.result) AS result_bytes,
             CASE WHEN octet_length(o.result) <= (SELECT max(result_bytes) FROM feed) THEN o.result END AS result
 ), event AS (
@@ -38,9 +38,9 @@ WITH o AS MATERIALIZED (
          CASE WHEN j.cancel_requested AND o.state IN ('scheduled', 'pending') THEN 'cancelled' ELSE o.state END AS state,
          CASE WHEN j.cancel_requested AND o.state IN ('scheduled', 'pending') THEN coalesce(o.reason, 'cancelled')
               ELSE o.reason END AS reason
-  FROM o JOIN rota.jobs AS j ON j.id = o.id
+  FROM o JOIN rota.jobs AS j ON j.id = ANY (ARRAY[o.id])
   WHERE j.lease = o.lease AND j.state || '' = 'running'
-  ORDER BY j.seq FOR UPDATE OF j
+  ORDER BY j.place FOR UPDATE OF j
 ), attempt AS (
   INSERT INTO rota.attempts (seq, lease, attempt, worker, started_at, finished_at, "end", error)
   SELECT seq, lease, attempt, worker, started_at, now, "end", error FROM held
@@ -48,14 +48,14 @@ WITH o AS MATERIALIZED (
   UPDATE rota.jobs AS j
   SET state = h.state, run_at = coalesce(h.run_at, h.now), attempt = j.attempt - (NOT h.spent)::integer,
       losses = j.losses + h.lost::integer, lease_until = NULL, started_at = NULL, worker = NULL, progress = NULL, returned = true
-  FROM held AS h WHERE j.seq = h.seq AND h.state IN ('scheduled', 'pending')
+  FROM held AS h WHERE j.seq = ANY (ARRAY[h.seq]) AND h.state IN ('scheduled', 'pending')
 ), ended AS (
   UPDATE rota.jobs AS j
   SET state = h.state, reason = h.reason, attempt = j.attempt - (NOT h.spent)::integer, losses = j.losses + h.lost::integer,
       finished_at = h.now, delete_at = h.now + j.retention, lease_until = NULL,
       unique_held = CASE WHEN strpos(j.unique_states, h.state) > 0 THEN j.unique_held END,
       fingerprint = CASE WHEN h.state = 'failed' THEN h.fingerprint END, result = h.result, result_type = h.result_type
-  FROM held AS h WHERE j.seq = h.seq AND h.state NOT IN ('scheduled', 'pending')
+  FROM held AS h WHERE j.seq = ANY (ARRAY[h.seq]) AND h.state NOT IN ('scheduled', 'pending')
 ), feed AS MATERIALIZED (
   SELECT feed, events, result_bytes, held FROM rota.feeding WHERE events ?| '{requeued,finished}'
 ), event AS (
@@ -87,8 +87,8 @@ SELECT n, queue, type, state FROM held;
 SELECT o.n, j.queue, j.type, CASE WHEN j.lease = o.lease THEN j.state ELSE o.state END
 FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::text[], $5::text[])
   WITH ORDINALITY AS o (id, lease, at, "end", state, n)
-JOIN rota.jobs AS j ON j.id = o.id
-LEFT JOIN rota.attempts AS a ON a.seq = j.seq AND a.lease = o.lease
+JOIN rota.jobs AS j ON j.id = ANY (ARRAY[o.id])
+LEFT JOIN rota.attempts AS a ON a.seq = ANY (ARRAY[j.seq]) AND a.lease = o.lease
 WHERE (o."end" = 'done' AND j.lease = o.lease AND j.finished_at = o.at AND j.state || '' = 'done')
    OR (a."end" = o."end" AND a.finished_at = o.at);
 
@@ -96,16 +96,16 @@ WHERE (o."end" = 'done' AND j.lease = o.lease AND j.finished_at = o.at AND j.sta
 -- Jobs get the age of ones that are stored now, with all that belongs to them.
 WITH moved AS MATERIALIZED (
   SELECT j.seq AS old, nextval(pg_get_serial_sequence('rota.jobs', 'seq')) AS new
-  FROM (SELECT j.seq FROM unnest($1::text[]) WITH ORDINALITY AS i (id, n) JOIN rota.jobs AS j ON j.id = i.id ORDER BY i.n) AS j
+  FROM (SELECT j.seq FROM unnest($1::text[]) WITH ORDINALITY AS i (id, n) JOIN rota.jobs AS j ON j.id = ANY (ARRAY[i.id]) ORDER BY i.n) AS j
 ), job AS (
-  UPDATE rota.jobs AS j SET seq = m.new, returned = false FROM moved AS m WHERE j.seq = m.old
+  UPDATE rota.jobs AS j SET seq = m.new, returned = false FROM moved AS m WHERE j.seq = ANY (ARRAY[m.old])
   RETURNING j.seq, j.queue, j.type, j.created_at
 ), attempt AS (
-  UPDATE rota.attempts AS a SET seq = m.new FROM moved AS m WHERE a.seq = m.old
+  UPDATE rota.attempts AS a SET seq = m.new FROM moved AS m WHERE a.seq = ANY (ARRAY[m.old])
 ), line AS (
-  UPDATE rota.logs AS l SET seq = m.new FROM moved AS m WHERE l.seq = m.old
+  UPDATE rota.logs AS l SET seq = m.new FROM moved AS m WHERE l.seq = ANY (ARRAY[m.old])
 ), tag AS (
-  UPDATE rota.tags AS t SET seq = m.new FROM moved AS m WHERE t.seq = m.old
+  UPDATE rota.tags AS t SET seq = m.new FROM moved AS m WHERE t.seq = ANY (ARRAY[m.old])
 ), kind AS (
   INSERT INTO rota.kinds (queue, type, block)
   SELECT DISTINCT queue, type, seq >> 8 AS block FROM job ORDER BY queue, type, block ON CONFLICT DO NOTHING

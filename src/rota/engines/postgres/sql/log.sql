@@ -6,12 +6,12 @@ FROM rota.jobs AS j WHERE j.id = ANY ($1::text[]);
 INSERT INTO rota.logs (seq, n, at, level, text) SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::text[], $5::text[]);
 
 -- read
-SELECT l.n, l.at, l.level, l.text FROM rota.jobs AS j JOIN rota.logs AS l ON l.seq = j.seq
-WHERE j.id = $1 AND l.n > $2 ORDER BY l.n LIMIT $3;
+SELECT l.n, l.at, l.level, l.text FROM rota.logs AS l
+WHERE l.seq = (SELECT seq FROM rota.jobs WHERE id = $1) AND l.n > $2 ORDER BY l.n LIMIT $3;
 
 -- there
 -- Whether a job has a line, or is full.
 SELECT EXISTS (
-  SELECT 1 FROM rota.jobs AS j JOIN rota.logs AS l ON l.seq = j.seq
-  WHERE j.id = $1 AND (l.at = $2 AND l.text = $3 OR l.n >= $4)
+  SELECT 1 FROM rota.logs AS l
+  WHERE l.seq = (SELECT seq FROM rota.jobs WHERE id = $1) AND (l.at = $2 AND l.text = $3 OR l.n >= $4)
 );

@@ -2,7 +2,7 @@
 WITH due AS MATERIALIZED (
   SELECT seq FROM rota.jobs WHERE state = 'scheduled' AND run_at <= $1 ORDER BY run_at, seq LIMIT $2 FOR UPDATE SKIP LOCKED
 ), moved AS (
-  UPDATE rota.jobs AS j SET state = 'pending', returned = true FROM due WHERE j.seq = due.seq RETURNING j.queue, j.type
+  UPDATE rota.jobs AS j SET state = 'pending', returned = true WHERE j.seq = ANY (ARRAY (SELECT seq FROM due)) RETURNING j.queue, j.type
 ), kinds AS (
   SELECT queue, type, count(*) AS jobs FROM moved GROUP BY queue, type
 ), change AS (

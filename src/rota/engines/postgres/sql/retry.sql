@@ -16,7 +16,7 @@ WITH old AS MATERIALIZED (
       unique_held = coalesce(j.unique_held, CASE WHEN j.state = 'scheduled' THEN NULL ELSE j.unique_key END),
       reason = NULL, progress = NULL, cancel_requested = false, worker = NULL, started_at = NULL, finished_at = NULL,
       delete_at = NULL, fingerprint = NULL, result = NULL, result_type = NULL
-  FROM old WHERE j.seq = old.seq
+  WHERE j.seq = ANY (ARRAY (SELECT seq FROM old))
 ), feed AS MATERIALIZED (
   SELECT feed, result_bytes, held FROM rota.feeding WHERE events ? 'requeued'
 ), event AS (

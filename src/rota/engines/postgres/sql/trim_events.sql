@@ -6,7 +6,7 @@ SELECT 1 FROM rota.feeds WHERE feed = $1 FOR UPDATE;
 WITH old AS MATERIALIZED (
   SELECT n FROM rota.events WHERE feed = $1 AND n > $2 AND ($3::bigint IS NULL OR n <= $3) ORDER BY n LIMIT $4 FOR UPDATE SKIP LOCKED
 ), gone AS (
-  DELETE FROM rota.events AS e USING old WHERE e.feed = $1 AND e.n = old.n RETURNING 1
+  DELETE FROM rota.events AS e WHERE e.feed = $1 AND e.n = ANY (ARRAY (SELECT n FROM old)) RETURNING 1
 )
 SELECT count(*) FROM gone;
 
