@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 
@@ -177,7 +178,7 @@ async def test_a_token_is_asked_for_and_kept_in_memory_only(browser: Browser, tm
 
 
 async def test_it_fits_a_phone_and_everything_has_a_name(browser: Browser, tmp_path: Path) -> None:
-    phone = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
+    phone: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "color_scheme": "dark"}
     with running_server(tmp_path, *FLAGS, env=LIMIT) as server:
         async with opened(browser, server, "/", **phone) as watched:
             page = watched.page
