@@ -94,6 +94,24 @@ export async function send(method: string, path: string, asked: Asked = {}): Pro
   return answer;
 }
 
+/** Send a file, and hear how far it is (0 to 1). */
+export function upload<T>(path: string, file: Blob, headers: Record<string, string>, progress: (done: number) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+    if (token) request.setRequestHeader("authorization", `Bearer ${token}`);
+    request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
+    request.onerror = () => reject(new Problem("unreachable", "The server does not answer."));
+    request.onload = () => {
+      const answer = new Response(request.responseText, { status: request.status, statusText: request.statusText });
+      if (answer.ok) answer.json().then(resolve as (value: unknown) => void, reject);
+      else refusal(answer).then(reject, reject);
+    };
+    request.send(file);
+  });
+}
+
 /** An address that works without a header, once and for a moment: for sockets, and for downloads that the browser
  * itself saves. */
 export async function ticketed(path: string, query: Asked["query"] = {}): Promise<string> {

@@ -21,12 +21,17 @@ interface Operation {
   tags?: string[];
   parameters?: Parameter[];
   requestBody?: { content: Record<string, { example?: unknown; examples?: Record<string, { value: unknown }> }> };
-  responses: Record<string, { description: string }>;
+  responses: Record<string, Response>;
+}
+
+interface Response {
+  description?: string;
+  $ref?: string;
 }
 
 interface Description {
   paths: Record<string, Record<string, Operation>>;
-  tags?: { name: string; description?: string }[];
+  components?: { responses?: Record<string, Response>; parameters?: Record<string, Parameter> };
 }
 
 interface Request extends Operation {
@@ -92,7 +97,7 @@ function One({ of }: { of: Request }) {
         <h3>{t("answers")}</h3>
         <dl>
           {Object.entries(of.responses).map(([status, one]) => (
-            <div key={status}><dt><code>{status}</code></dt><dd>{one.description.replaceAll("`", "")}</dd></div>
+            <div key={status}><dt><code>{status}</code></dt><dd>{one.description?.replaceAll("`", "")}</dd></div>
           ))}
         </dl>
         <h3>{t("command")}</h3>
@@ -110,7 +115,11 @@ function grouped(data: Description | undefined, wanted: string): Map<string, Req
       const said = `${method} ${path} ${operation.summary} ${operation.description ?? ""} ${operation.parameters?.map((one) => one.name).join(" ")}`.toLowerCase();
       if (!words.every((word) => said.includes(word))) continue;
       const group = operation.tags?.[0] ?? "";
-      found.set(group, [...(found.get(group) ?? []), { ...operation, method, path }]);
+      const responses = Object.entries(operation.responses).map(([status, one]) => {
+        const name = one.$ref?.split("/").at(-1);
+        return [status, name === undefined ? one : (data?.components?.responses?.[name] ?? one)];
+      });
+      found.set(group, [...(found.get(group) ?? []), { ...operation, responses: Object.fromEntries(responses), method, path }]);
     }
   }
   return found;

@@ -3,7 +3,7 @@ import { define } from "../../i18n/define.ts";
 export const t = define({
   en: {
     title: "Settings", note: "What this server runs with. It is changed where it comes from, and takes effect with the next start.",
-    server: "Server", version: "Version", started: "Started", store: "Store", token: "Token", on: "required", off: "none: whoever reaches the server may do everything",
+    server: "Server", version: "Version", started: "Started", store: "Store", token: "Token", on: "required", off: "none; whoever gets here may do all",
     configuration: "Configuration", filter: "Filter by name or value", changed: "Changed ({n})", everything: "All ({n})",
     key: "Setting", value: "Value", origin: "From", default: "Default", same: "as by default", "from.default": "default", "from.file": "file",
     "from.environment": "environment", "from.flag": "flag", empty: "nothing", nothing: "No setting fits.",
@@ -14,7 +14,7 @@ export const t = define({
   },
   de: {
     title: "Einstellungen", note: "Womit dieser Server läuft. Geändert wird es dort, wo es herkommt; es gilt ab dem nächsten Start.",
-    server: "Server", version: "Version", started: "Gestartet", store: "Speicher", token: "Token", on: "verlangt", off: "keines: Wer den Server erreicht, darf alles",
+    server: "Server", version: "Version", started: "Gestartet", store: "Speicher", token: "Token", on: "verlangt", off: "keines; wer herkommt, darf alles",
     configuration: "Konfiguration", filter: "Nach Name oder Wert filtern", changed: "Geändert ({n})", everything: "Alle ({n})",
     key: "Einstellung", value: "Wert", origin: "Aus", default: "Vorgabe", same: "wie vorgegeben", "from.default": "Vorgabe", "from.file": "Datei",
     "from.environment": "Umgebung", "from.flag": "Schalter", empty: "nichts", nothing: "Keine Einstellung passt.",
@@ -25,7 +25,7 @@ export const t = define({
   },
   sv: {
     title: "Inställningar", note: "Det som servern körs med. Det ändras där det kommer ifrån och gäller från nästa start.",
-    server: "Server", version: "Version", started: "Startad", store: "Lager", token: "Token", on: "krävs", off: "ingen: den som når servern får göra allt",
+    server: "Server", version: "Version", started: "Startad", store: "Lager", token: "Token", on: "krävs", off: "ingen; den som når hit får allt",
     configuration: "Konfiguration", filter: "Filtrera på namn eller värde", changed: "Ändrade ({n})", everything: "Alla ({n})",
     key: "Inställning", value: "Värde", origin: "Från", default: "Standard", same: "som standard", "from.default": "standard", "from.file": "fil",
     "from.environment": "miljö", "from.flag": "flagga", empty: "inget", nothing: "Ingen inställning passar.",
