@@ -231,8 +231,12 @@ async def test_a_store_that_does_not_answer(
     assert found.sentence == "The store does not answer: The store is away."
 
 
-async def test_a_server_that_drains(service: Service) -> None:
+async def test_a_server_that_drains(service: Service, clock: ManualClock) -> None:
+    await attach(service)
     service.drain()
+    # It hands out nothing: the slots are free all the same.
+    await put(service)
+    clock.advance(10 * MINUTE)
     assert (await only(service)).code == "server_draining"
 
 

@@ -67,6 +67,15 @@ async def test_types_of_workers_of_jobs_and_our_own(site: Site) -> None:
     assert set(await types(site)) == BUILT_IN | {"forgotten"}
 
 
+async def test_who_stands_in_for_an_older_interface_is_for_its_clients_only(site: Site) -> None:
+    hello = protocol.Hello("inside-x", ("jobq",), 1, ("theirs",))
+
+    def nothing(*_: Any) -> None: ...
+
+    await site.service.workers.attach(hello, "inside", nothing, nothing, nothing, stand_in=True)
+    assert set(await types(site)) == BUILT_IN
+
+
 async def test_what_was_told_survives_the_worker_and_the_server(store: str) -> None:
     async with serving(store) as site:
         async with site.worker(types=["resize"], about=ABOUT):

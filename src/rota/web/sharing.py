@@ -26,6 +26,11 @@ MAX_BYTES = 32 * 1024 * 1024
 MAX_BODY = 4 * 1024 * 1024
 """A larger one is not kept."""
 
+_TOLD_APART = (b"authorization", b"host")
+"""Nobody gets what was made for others; and what is told of this server is told by the name that it has for
+them.
+"""
+
 Make = Callable[[], Awaitable[Response]]
 _Key = tuple[str, bytes, tuple[bytes, ...]]
 
@@ -38,7 +43,9 @@ class _Kept(NamedTuple):
 
 
 class Shared:
-    """Answers by path, query and credentials: nobody gets what was made for somebody with other rights."""
+    """Answers by path, query, credentials and host: nobody gets what was made for somebody with other
+    rights.
+    """
 
     def __init__(self, outdated: Callable[[], float] = lambda: 0.0) -> None:
         """``outdated``: what was begun before that time is too old for anybody."""
@@ -54,8 +61,8 @@ class Shared:
             return await make()
         age = _age(wanted)
         now = time.monotonic()
-        credentials = tuple(value for name, value in request.scope["headers"] if name == b"authorization")
-        key = (request.scope["path"], request.scope["query_string"], credentials)
+        asked = tuple(value for name, value in request.scope["headers"] if name in _TOLD_APART)
+        key = (request.scope["path"], request.scope["query_string"], asked)
         kept = self._kept.get(key)
         youngest = max(now - age, self._outdated())
         if age and kept is not None and kept.began >= youngest:
