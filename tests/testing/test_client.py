@@ -272,7 +272,7 @@ print(*sorted(sys.modules))
     assert {"rota.core.service", "rota.sdk.desk", "apsw"} <= loaded
     assert not loaded & {"starlette", "uvicorn", "uvloop", "httptools", "websockets", "yaml", "click"}
     ours = {name for name in loaded if name.startswith(("rota.web.", "rota.app", "rota.config"))}
-    shapes = {"figures", "filters", "intake", "parameters", "strict", "target", "wire"}
+    shapes = {"figures", "filters", "intake", "parameters", "strict", "target", "terms", "wire"}
     assert ours == {f"rota.web.{name}" for name in shapes}
 
 

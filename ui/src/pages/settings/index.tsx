@@ -126,7 +126,7 @@ function Configuration({ settings }: { settings: Setting[] }) {
       }
     >
       {shown.length ? (
-        <div class="table-box">
+        <div class="table-box" tabIndex={0} role="region" aria-label={t("configuration")}>
           <table class="table settings-table">
             <thead><tr><th scope="col">{t("key")}</th><th scope="col">{t("value")}</th><th scope="col">{t("origin")}</th><th scope="col">{t("default")}</th></tr></thead>
             <tbody>
