@@ -42,7 +42,7 @@ SHELL       := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup locked run test check format bench lock clean
+.PHONY: help setup locked run test check format bench screenshots lock clean
 .PHONY: $(foreach one,$(SURFACES),$(addsuffix $(one),local_build_app_ local_run_app_ stop_app_ stop_rm_app_))
 .PHONY: $(SURFACES:%=build_app_%_image) $(SURFACES:%=run_app_%_image)
 .PHONY: local_build local_test local_tests build_images run_tests show_images stop_all stop_rm_all
@@ -104,6 +104,9 @@ format: $(READY) ## let ruff format the code and mend what it can
 
 bench: $(READY) ## measure throughput and latency on this machine (ARGS="--help")
 	@$(BIN)/python -m bench $(ARGS)
+
+screenshots: $(READY) ## take the README's pictures anew, of a server at work
+	@$(BIN)/python -m tests.browser.screenshots
 
 lock: ## renew requirements.lock and, of it, what the image holds and is built with (UPGRADE=1 takes the newest)
 	@place=$$(mktemp -d); trap 'rm -rf "$$place"' EXIT; \

@@ -1,0 +1,1 @@
+"""A program whose jobs are looked at in a browser."""
