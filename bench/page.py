@@ -1,8 +1,8 @@
 """``python -m bench.page``: the dashboard over a full store, and in a storm of events, in headless Chromium.
 
-Opens every page some times on a store of a million jobs (``--keep FILE`` keeps it for next time, and takes the
-one of ``bench.lists``): when it can be used, and how long its requests took. Then 2,000 events a second, with
-the list of jobs open: how often it draws, and how long it does not answer.
+Opens every page some times on a store of a million jobs (``--keep FILE`` keeps it for next time, and takes
+the one of ``bench.lists``): when it can be used, and how long its requests took. Then 2,000 events a second,
+with the list of jobs open: how often it draws, and how long it does not answer.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ addEventListener("DOMContentLoaded", () => {
   new MutationObserver(() => {
     const frame = Math.round(performance.now() / 16);
     if (frame !== drawn) { drawn = frame; drawings += 1; }
-  }).observe(document.documentElement, {subtree: true, childList: true, characterData: true, attributes: true});
+  }).observe(document.documentElement, {subtree: true, childList: true, characterData: true});
 });
 """
 REQUESTS = """performance.getEntriesByType("resource").filter((it) => it.name.includes("/v1/"))
@@ -124,8 +124,8 @@ async def _tell(page: Page, rate: float, took: float) -> None:
     gaps, slow, drawings = await page.evaluate("[gaps, slow, drawings]")
     print(
         f"storm of {rate:,.0f} events/s for {took:.0f} s: {drawings / took:.1f} drawings/s, longest frame "
-        f"{max(gaps):.0f} ms, p99 {sorted(gaps)[int(len(gaps) * 0.99)]:.0f} ms, tasks over 50 ms: {len(slow)} "
-        f"({sum(slow):.0f} ms in all)"
+        f"{max(gaps):.0f} ms, p99 {sorted(gaps)[int(len(gaps) * 0.99)]:.0f} ms, tasks over 50 ms: "
+        f"{len(slow)} ({sum(slow):.0f} ms in all)"
     )
 
 
