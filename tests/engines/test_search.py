@@ -309,3 +309,18 @@ async def test_what_is_found_has_ended_or_not_as_asked(engine: Engine) -> None:
     assert page.jobs
     assert {one.state for one in page.jobs} <= ENDED
     assert set(ids(page.jobs)) < set(jobs)
+
+
+async def test_tags_that_begin_so_with_their_jobs_up_to_a_bound(engine: Engine) -> None:
+    assert await engine.tags("", 5, 5) == {}
+    some = ["a", "ab", "ab%", "ab_", "b", "B", "\u00e9", "\U0010ffff", "zz"]
+    await put(engine, *(job(tags=(tag, "all")) for tag in some), job(tags=("ab",)))
+    everything = {**dict.fromkeys(sorted(some, key=str.encode), 1), "ab": 2, "all": 9}
+    assert await engine.tags("", 50, 50) == everything
+    assert list(await engine.tags("", 50, 50)) == sorted(everything, key=str.encode)
+    assert await engine.tags("", 3, 2) == {"B": 1, "a": 1, "ab": 2}
+    assert await engine.tags("ab", 50, 50) == {"ab": 2, "ab%": 1, "ab_": 1}
+    assert await engine.tags("al", 50, 4) == {"all": 4}
+    assert await engine.tags("\U0010ffff", 50, 4) == {"\U0010ffff": 1}
+    for none in ("%", "ac", "zzz", "\x00"):
+        assert await engine.tags(none, 50, 50) == {}

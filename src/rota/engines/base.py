@@ -240,6 +240,12 @@ class Engine(Protocol):
         """
         ...
 
+    async def tags(self, begins: str, names: int, jobs: int) -> dict[str, int]:
+        """Up to ``names`` different tags that begin so, in the order of their bytes, each with the number of
+        jobs that have it, counted up to ``jobs``.
+        """
+        ...
+
     async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
         """For each queue with pending jobs: since when (``run_at``) its oldest pending job waits."""
         ...

@@ -26,7 +26,8 @@ _DIGITS = 40
 """Longer numbers are not looked for as text."""
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
-_MISSING = object()
+MISSING = object()
+"""Where there is nothing."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -89,6 +90,30 @@ def path_text(path: tuple[str, ...]) -> str:
     return ".".join(re.sub(r"([.:\\])", r"\\\1", name) for name in path)
 
 
+def read(payload: bytes) -> Any:
+    """The value of JSON, its numbers exact; :data:`MISSING` where it is none."""
+    try:
+        return _read(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return MISSING
+
+
+def at(value: Any, path: tuple[str, ...]) -> Any:
+    """What a path leads to, or :data:`MISSING`."""
+    for name in path:
+        if isinstance(value, dict):
+            value = value.get(name, MISSING)
+        elif isinstance(value, list):
+            # Only as it is written otherwise, too: no 01, no -1.
+            if not (name.isascii() and name.isdigit() and len(name) <= 9 and str(int(name)) == name):
+                return MISSING
+            index = int(name)
+            value = value[index] if index < len(value) else MISSING
+        else:
+            return MISSING
+    return value
+
+
 class Sift:
     """Tells the jobs that have these members in their payload, and this text in their last error."""
 
@@ -121,11 +146,8 @@ class Sift:
     def _has_members(self, payload: bytes | None) -> bool:
         if payload is None:
             return False
-        try:
-            whole = _read(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False
-        return all(wanted.is_(_at(whole, path)) for path, wanted in self._members)
+        whole = read(payload)
+        return all(wanted.is_(at(whole, path)) for path, wanted in self._members)
 
 
 class _Wanted:
@@ -140,7 +162,7 @@ class _Wanted:
         if quoted is None and _NUMBER.fullmatch(text):
             number = _number(text)
             self.number = None if number.is_nan() else number
-        self.word = _WORDS.get(text, _MISSING) if quoted is None else _MISSING
+        self.word = _WORDS.get(text, MISSING) if quoted is None else MISSING
 
     def is_(self, value: Any) -> bool:
         if isinstance(value, str):
@@ -166,21 +188,6 @@ def _number(text: str) -> Decimal:
 _read = msgspec.json.Decoder(float_hook=_number).decode
 _read_error = msgspec.json.Decoder(_Error).decode
 _string = msgspec.json.Decoder(str).decode
-
-
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if isinstance(value, dict):
-            value = value.get(name, _MISSING)
-        elif isinstance(value, list):
-            # Only as it is written otherwise, too: no 01, no -1.
-            if not (name.isascii() and name.isdigit() and len(name) <= 9 and str(int(name)) == name):
-                return _MISSING
-            index = int(name)
-            value = value[index] if index < len(value) else _MISSING
-        else:
-            return _MISSING
-    return value
 
 
 def _needle(path: tuple[str, ...], wanted: _Wanted) -> Needle:
