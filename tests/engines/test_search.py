@@ -107,6 +107,29 @@ async def test_numbers_are_compared_exactly(engine: Engine) -> None:
         await check(engine, having(f"n:{n}"), [jobs[at].id, jobs[at + len(big)].id])
 
 
+async def test_a_number_is_found_wherever_its_point_stands(engine: Engine) -> None:
+    """With an exponent, also one that ends the payload, an item or a line."""
+    spelt = [
+        "1234.5",
+        "12345e-1",
+        "1.2345e3",
+        "12.345E+2",
+        "123.45e01",
+        "0.12345e+4",
+        "12345000.0e-4",
+        "1234.500",
+    ]
+    around = ['{"n":%s}', '{"n":%s,"m":1}', '{"n":%s }', '{"n":%s\n}', '{"n":[%s]}', '[{"n":%s}]']
+    jobs = [job(payload=(text % number).encode()) for number in spelt for text in around]
+    jobs += [job(payload=text.replace('"n"', '"other"').encode() % b"1.2345e3") for text in around]
+    await put(engine, *jobs)
+    count = len(spelt) * len(around)
+    for asked in spelt:
+        for path, at in (("n", (0, 1, 2, 3)), ("n.0", (4,)), ("0.n", (5,))):
+            fit = [one.id for n, one in enumerate(jobs[:count]) if n % len(around) in at]
+            await check(engine, having(f"{path}:{asked}"), fit)
+
+
 async def test_long_payloads_are_looked_into_as_well(engine: Engine, pace: None) -> None:
     """Those that are not handed over among others."""
     long = [

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from rota.web import export
-from tests.web.kit import Site, lease, problem
+from rota.web import rows as written
+from tests.web.kit import Site, lease, problem, until
 
 
 async def exported(site: Site, **asked: Any) -> httpx2.Response:
@@ -93,16 +93,16 @@ async def test_csv_has_a_line_of_names_and_cells_that_no_spreadsheet_runs(site: 
     assert {tuple(row[3:]) for row in rows[1:]} == {("", "false", "null", "")}
     assert rows[0][5:] == ["", "AAEC"]
     [names, row] = await table(site, id=bytes_id)
-    assert names == list(export.LISTED)
+    assert names == list(written.LISTED)
     assert len(row) == len(names)
     [names, row] = await table(site, id=bytes_id, whole="true")
-    assert names == [*export.LISTED, *export.CARRIED]
+    assert names == [*written.LISTED, *written.CARRIED]
     assert await table(site, queue="none", columns="id") == [["id"]]
 
 
 @pytest.mark.parametrize("text", ["\t=1", "\r=1", "\n=1", "=", "-", "+1 1", "-1e5=", "\uff0b", "\uff20x"])
 def test_what_would_run_is_defused_whatever_column_it_is_in(text: str) -> None:
-    assert export.cell(text) == "'" + text
+    assert written.cell(text) == "'" + text
 
 
 async def test_columns_are_all_that_a_job_can_have(site: Site) -> None:
@@ -114,8 +114,8 @@ async def test_columns_are_all_that_a_job_can_have(site: Site) -> None:
         )
         await site.enqueue("t")
     bytes_too, plain = await lines(site, whole="true")
-    assert {*bytes_too, *plain} == {*export.LISTED, *export.CARRIED}
-    assert {name for job in await lines(site) for name in job} == set(export.LISTED)
+    assert {*bytes_too, *plain} == {*written.LISTED, *written.CARRIED}
+    assert {name for job in await lines(site) for name in job} == set(written.LISTED)
 
 
 @pytest.mark.parametrize(
@@ -135,22 +135,24 @@ async def test_what_cannot_be_exported(site: Site, asked: dict[str, str], code: 
 
 
 async def test_who_leaves_in_the_middle_ends_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, ended = site.service.jobs, asyncio.Event()
     pages = 0
-    found = site.service.jobs
-    left = asyncio.Event()
 
-    async def counted(*args: Any) -> Any:
+    async def first_only(*args: Any) -> Any:
         nonlocal pages
         pages += 1
-        if pages == 2:
-            await left.wait()
-        return await found(*args)
+        if pages == 1:
+            return await found(*args)
+        try:
+            return await asyncio.Event().wait()
+        finally:
+            ended.set()
 
-    monkeypatch.setattr(site.service, "jobs", counted)
+    monkeypatch.setattr(site.service, "jobs", first_only)
     await site.enqueue_many(3000)
-    async with site.http.stream("GET", "/v1/jobs/export") as answer:
+    async with httpx2.AsyncClient() as http, http.stream("GET", f"{site.url}/v1/jobs/export") as answer:
         async for _ in answer.aiter_raw():
             break
-    left.set()
-    await site.quiet()
-    assert pages < 6
+        assert not ended.is_set()
+    await until(ended.is_set, "the end of the export")
+    assert pages == 2

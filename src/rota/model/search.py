@@ -42,12 +42,12 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Needle(msgspec.Struct, frozen=True):
-    """What the text of a payload must hold, unless it has a backslash: ``value`` (or a number with an
-    exponent, where ``number``), and ``name``; None: nothing is known.
+    """What the text of a payload must hold, unless it has a backslash: ``value``, or one of ``powers`` and a
+    number with an exponent; and ``name``. None: nothing is known.
     """
 
     value: bytes | None
-    number: bool
+    powers: tuple[bytes, ...]
     name: bytes | None
 
 
@@ -191,12 +191,13 @@ _string = msgspec.json.Decoder(str).decode
 
 
 def _needle(path: tuple[str, ...], wanted: _Wanted) -> Needle:
-    value = _literal(wanted.text)
+    value: bytes | None = _literal(wanted.text)
+    powers: tuple[bytes, ...] = ()
     if wanted.number is not None:
-        value = _digits(wanted.number)
+        value, powers = _digits(wanted.number), _halves(wanted.number)
     # An index of a list does not stand in the text.
     name = None if path[-1].isdigit() else _literal(path[-1])
-    return Needle(value, wanted.number is not None, None if name is None else b'"' + name + b'"')
+    return Needle(value, powers, None if name is None else b'"' + name + b'"')
 
 
 def _literal(text: str) -> bytes | None:
@@ -215,6 +216,13 @@ def _digits(number: Decimal) -> bytes | None:
         return None
     text = f"{abs(number):f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+
+
+def _halves(number: Decimal) -> tuple[bytes, ...]:
+    """Wherever the point stands in a number with an exponent, one half of its digits is in one piece."""
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    middle = len(digits) // 2
+    return tuple(half.encode() for half in dict.fromkeys((digits[:middle], digits[middle:])) if half)
 
 
 def _unquoted(text: str) -> str | None:

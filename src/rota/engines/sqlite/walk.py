@@ -27,7 +27,7 @@ BUDGET = 0.04
 """Seconds of work after which a walk stops; on a busy machine these may take longer than on the clock."""
 PATIENCE = 0.25
 """Seconds on the clock after which it stops."""
-SIFTING = 0.06
+SIFTING = 0.05
 """The same where jobs are looked into, which is work in this process, too."""
 _FIRST, _MOST = 512, 4096
 """Jobs looked at in the first statement, and at most in one."""
