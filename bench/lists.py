@@ -1,13 +1,15 @@
 """``python -m bench.lists``: how long lists, counts and single reads take over a full store.
 
 Builds a store of a million ended and 100,000 pending jobs (``--keep FILE`` keeps it for next time), starts
-a server on it and sends every request some times over one connection. Everything should answer within 100 ms.
+a server on it and sends every request some times over one connection. All should answer within 100 ms.
+``--postgres`` does so on a PostgreSQL of its own, ``--only TEXT`` asks just what has this in its name.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import http.client
 import json
 import os
@@ -22,11 +24,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+import msgspec
+
 from rota.engines.open import open_engine
 from rota.model.clock import SECOND, to_text
 from rota.model.failure import cause
 from rota.model.job import Ask, Match, NewJob, Outcome, Request, State
 from rota.model.spec import JobSpec, Limits, new_job
+from tests.postgres import Cluster
 
 BATCH = 5000
 START = 1_790_000_000 * SECOND
@@ -53,13 +58,26 @@ def made(number: int, now: int) -> NewJob:
     if 3000 <= number < 3050:
         queue = "old"
     tags = [f"customer-{number % 5000}"] + (["hot"] if number % 2 else []) + (["vip"] * (number == 4321))
-    spec = JobSpec(type=type, queue=queue, tags=tuple(tags), retention=86400 * 3000, delay=None)
+    payload = {
+        "user": {"id": number % 100_000, "mail": f"somebody-{number % 5000}@example.com"},
+        "trace": f"{chance.getrandbits(128):032x}",
+        "items": [{"sku": f"s-{number % 777}", "price": 12.5, "note": "of no interest"}] * 2,
+        "vip": number == 4321,
+    }
+    spec = JobSpec(
+        type=type,
+        queue=queue,
+        tags=tuple(tags),
+        retention=86400 * 3000,
+        delay=None,
+        payload=msgspec.Raw(json.dumps(payload).encode()),
+    )
     return new_job(spec, now, Limits())
 
 
-async def build(path: Path, ended: int, pending: int) -> None:
+async def build(store: str, ended: int, pending: int) -> None:
     """A store in which one job in ten failed and one in twenty was cancelled."""
-    engine = await open_engine(f"sqlite:///{path}")
+    engine = await open_engine(store)
     for first in range(0, ended + pending, BATCH):
         now = START + first * STEP
         jobs = tuple(made(first + n, now + n * STEP) for n in range(BATCH))
@@ -74,7 +92,7 @@ async def build(path: Path, ended: int, pending: int) -> None:
         outcomes = []
         for n, work in enumerate(claimed):
             if n % 10 == 3:
-                error = json.dumps({"type": f"E{n % 7}", "message": "it did not work"}).encode()
+                error = json.dumps(failure(n, first)).encode()
                 why = cause(work.type, error, "attempts_used_up")
                 outcomes.append(
                     Outcome(
@@ -92,6 +110,14 @@ async def build(path: Path, ended: int, pending: int) -> None:
         if first % 100_000 == 0:
             print(f"building: {first:,} jobs", file=sys.stderr)
     await engine.close()
+
+
+def failure(number: int, first: int) -> dict[str, str]:
+    """Errors as programs make them; one of them was seen but once."""
+    message = "the printer is on fire" if (number, first) == (13, 0) else f"it did not work, {number} times"
+    frames = "".join(f'  File "app/part{n}.py", line {n}, in step\\n    call()\\n' for n in range(12))
+    traceback = f"Traceback (most recent call last):\\n{frames}E: {message}"
+    return {"type": f"E{number % 7}", "message": message, "traceback": traceback}
 
 
 def queries(get: Any, total: int) -> Iterator[Query]:
@@ -132,7 +158,32 @@ def queries(get: Any, total: int) -> Iterator[Query]:
         "q absent": {"q": "nothing like this"},
         "fingerprint": {"fingerprint": prints[0]["fingerprint"] if prints else "f"},
         "fingerprint absent": {"fingerprint": "000000000000"},
+        "id": {"id": newest},
+        "id short": {"id": newest[:7]},
+        "id any": {"id": "0"},
+        "id absent": {"id": "f"},
+        "error common": {"error": "DID not"},
+        "error once": {"error": "on fire"},
+        "error absent": {"error": "nothing like this"},
+        "payload of 11": {"payload": "user.id:77"},
+        "payload common": {"payload": "items.0.price:12.5"},
+        "payload once": {"payload": "vip:true"},
+        "payload absent": {"payload": "user.id:77777777"},
+        "payload text": {"payload": "user.mail:somebody-77@example.com"},
+        "payload no such": {"payload": "nothing:here"},
     }
+    many: dict[str, list[tuple[str, str]]] = {
+        "queues": [("queue", "default"), ("queue", "old")],
+        "types": [("type", "rare"), ("type", "mail"), ("type", "none")],
+        "tags": [("tag", "hot"), ("tag", "customer-77")],
+        "payloads": [("payload", "user.id:77"), ("payload", "items.1.sku:s-77")],
+        "queues, types, tags, payload": [
+            *(("queue", "default"), ("queue", "bulk"), ("type", "mail"), ("type", "charge")),
+            *(("tag", "hot"), ("payload", "items.0.sku:s-77")),
+        ],
+    }
+    for name, pairs in many.items():
+        yield Query(name, "GET", "/v1/jobs?" + urlencode(pairs))
     for name, asked in single.items():
         yield Query(name, "GET", "/v1/jobs?" + urlencode(asked))
     names = [name for name in single if name != "all"]
@@ -159,7 +210,7 @@ def queries(get: Any, total: int) -> Iterator[Query]:
         yield Query(f"count to delete: {name}", "POST", "/v1/jobs/delete", body)
 
 
-def serve(path: Path) -> tuple[subprocess.Popen[bytes], str, int]:
+def serve(store: str) -> tuple[subprocess.Popen[bytes], str, int]:
     command = [
         sys.executable,
         "-m",
@@ -168,7 +219,7 @@ def serve(path: Path) -> tuple[subprocess.Popen[bytes], str, int]:
         "--listen",
         "127.0.0.1:0",
         "--store",
-        f"sqlite:///{path}",
+        store,
     ]
     env = {**os.environ, "ROTA_LOG_FORMAT": "json", "ROTA_LOG_LEVEL": "info"}
     server = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
@@ -187,18 +238,31 @@ def main() -> int:
     parser.add_argument("--pending", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--slow", type=float, default=0.0, help="show only what takes longer (p95, ms)")
+    parser.add_argument("--postgres", action="store_true", help="a PostgreSQL instead of SQLite")
+    parser.add_argument("--only", default="", help="only requests with this in their name")
     parser.add_argument("--keep", type=Path, help="the store, made if it is not there")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = options.keep or Path(folder) / "lists.db"
-        if not path.exists():
-            asyncio.run(build(path, options.ended, options.pending))
-        server, host, port = serve(path.resolve())
+    with tempfile.TemporaryDirectory() as folder, postgresql(options) as url:
+        path = (options.keep or Path(folder) / "lists.db").resolve()
+        store = url or f"sqlite:///{path}"
+        if url or not path.exists():
+            asyncio.run(build(store, options.ended, options.pending))
+        server, host, port = serve(store)
         try:
             return measure(http.client.HTTPConnection(host, port), options)
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(30)
+
+
+@contextlib.contextmanager
+def postgresql(options: argparse.Namespace) -> Iterator[str | None]:
+    """A cluster for this run, if it is asked for."""
+    if not options.postgres:
+        yield None
+        return
+    with Cluster() as cluster:
+        yield cluster.url
 
 
 def measure(connection: http.client.HTTPConnection, options: argparse.Namespace) -> int:
@@ -213,7 +277,7 @@ def measure(connection: http.client.HTTPConnection, options: argparse.Namespace)
     def get(path: str) -> Any:
         return send(Query("", "GET", path))
 
-    asked = list(queries(get, options.ended + options.pending))
+    asked = [one for one in queries(get, options.ended + options.pending) if options.only in one.name]
     over = 0
     print(f"{'request':56}{'p50 ms':>9}{'p95 ms':>9}  answer")
     for query in asked:

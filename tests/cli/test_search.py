@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from tests.cli.kit import Cli
 
 
@@ -29,3 +32,21 @@ def test_lists_and_acts_by_what_jobs_carry(rota: Cli) -> None:
     assert rota.job(a)["state"] == "cancelled"
     assert rota.job(b)["state"] == "pending"
     assert "--payload is empty" in rota("jobs", "delete", "--payload", "", "--queue", "look").err
+
+
+def test_exports_to_a_file_and_a_pipe(rota: Cli, tmp_path: Path) -> None:
+    ids = [rota.put("x", f'{{"n":{n}}}', queue="out") for n in range(3)]
+    ran = rota("jobs", "export", "--queue", "out", "--whole")
+    assert ran.status == 0
+    assert [json.loads(line)["id"] for line in ran.out.splitlines()] == ids[::-1]
+    assert [json.loads(line)["payload"] for line in ran.out.splitlines()] == [{"n": 2}, {"n": 1}, {"n": 0}]
+    file = tmp_path / "jobs.csv"
+    ran = rota("jobs", "export", str(file), "--queue", "out", "--columns", "id,payload", "--limit", "1")
+    assert ran.status == 0
+    assert file.read_bytes() == f'id,payload\r\n{ids[2]},"{{""n"":2}}"\r\n'.encode()
+    assert rota("jobs", "export", str(file), "--queue", "out").status != 0, "it exists"
+    assert rota("jobs", "export", "--queue", "out", "--columns", "colour").status == 1
+    assert rota("jobs", "export", "--payload", "n:1", "--format", "csv", "--columns", "id").out.split() == [
+        "id",
+        ids[1],
+    ]

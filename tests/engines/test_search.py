@@ -107,6 +107,29 @@ async def test_numbers_are_compared_exactly(engine: Engine) -> None:
         await check(engine, having(f"n:{n}"), [jobs[at].id, jobs[at + len(big)].id])
 
 
+async def test_a_number_is_found_wherever_its_point_stands(engine: Engine) -> None:
+    """With an exponent, also one that ends the payload, an item or a line."""
+    spelt = [
+        "1234.5",
+        "12345e-1",
+        "1.2345e3",
+        "12.345E+2",
+        "123.45e01",
+        "0.12345e+4",
+        "12345000.0e-4",
+        "1234.500",
+    ]
+    around = ['{"n":%s}', '{"n":%s,"m":1}', '{"n":%s }', '{"n":%s\n}', '{"n":[%s]}', '[{"n":%s}]']
+    jobs = [job(payload=(text % number).encode()) for number in spelt for text in around]
+    jobs += [job(payload=text.replace('"n"', '"other"').encode() % b"1.2345e3") for text in around]
+    await put(engine, *jobs)
+    count = len(spelt) * len(around)
+    for asked in spelt:
+        for path, at in (("n", (0, 1, 2, 3)), ("n.0", (4,)), ("0.n", (5,))):
+            fit = [one.id for n, one in enumerate(jobs[:count]) if n % len(around) in at]
+            await check(engine, having(f"{path}:{asked}"), fit)
+
+
 async def test_long_payloads_are_looked_into_as_well(engine: Engine, pace: None) -> None:
     """Those that are not handed over among others."""
     long = [
@@ -309,3 +332,18 @@ async def test_what_is_found_has_ended_or_not_as_asked(engine: Engine) -> None:
     assert page.jobs
     assert {one.state for one in page.jobs} <= ENDED
     assert set(ids(page.jobs)) < set(jobs)
+
+
+async def test_tags_that_begin_so_with_their_jobs_up_to_a_bound(engine: Engine) -> None:
+    assert await engine.tags("", 5, 5) == {}
+    some = ["a", "ab", "ab%", "ab_", "b", "B", "\u00e9", "\U0010ffff", "zz"]
+    await put(engine, *(job(tags=(tag, "all")) for tag in some), job(tags=("ab",)))
+    everything = {**dict.fromkeys(sorted(some, key=str.encode), 1), "ab": 2, "all": 9}
+    assert await engine.tags("", 50, 50) == everything
+    assert list(await engine.tags("", 50, 50)) == sorted(everything, key=str.encode)
+    assert await engine.tags("", 3, 2) == {"B": 1, "a": 1, "ab": 2}
+    assert await engine.tags("ab", 50, 50) == {"ab": 2, "ab%": 1, "ab_": 1}
+    assert await engine.tags("al", 50, 4) == {"all": 4}
+    assert await engine.tags("\U0010ffff", 50, 4) == {"\U0010ffff": 1}
+    for none in ("%", "ac", "zzz", "\x00"):
+        assert await engine.tags(none, 50, 50) == {}

@@ -158,6 +158,11 @@ def test_every_spelling_of_a_number_holds_what_is_looked_for() -> None:
     spellings = [
         "42",
         "42.0",
+        "12345.678",
+        "1234567.8e-2",
+        "1.2345678e4",
+        "0.12345678e5",
+        "12345678000e-6",
         "420e-1",
         "4.2E+1",
         "0.42e2",
@@ -176,4 +181,5 @@ def test_every_spelling_of_a_number_holds_what_is_looked_for() -> None:
         [needle] = Sift((member(f"a:{asked}"),), None).needles
         assert needle.value is not None
         for given in (one for one in spellings if Decimal(one) == Decimal(asked)):
-            assert needle.value in given.encode() or (needle.number and "e" in given.lower())
+            held = any(half in given.encode() for half in needle.powers)
+            assert needle.value in given.encode() or (held and "e" in given.lower())

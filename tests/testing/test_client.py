@@ -54,6 +54,7 @@ def test_every_call_of_a_client_has_an_answer(t: Harness, tmp_path: Path) -> Non
     arguments = ARGUMENTS | {
         "upload": (JobSpec(type="x"), "key-4", archive),
         "artifact": ("ID", tmp_path / "artifact.zip"),
+        "export": (tmp_path / "jobs.csv", "csv", ["id", "state"], False, 5, {"type": ["remind"]}),
     }
     done, later = shop.remind.enqueue(7), shop.remind.options(delay=60).enqueue(7)
     t.run_due()
@@ -69,7 +70,10 @@ def test_every_call_of_a_client_has_an_answer(t: Harness, tmp_path: Path) -> Non
         with suppress(rota.NotFound, rota.Conflict):
             shop.app.client.send(function(*given))
         made += 1
-    assert made >= 24
+    assert made >= 25
+    lines = (tmp_path / "jobs.csv").read_text().splitlines()
+    assert lines[0] == "id,state"
+    assert f"{later.id},scheduled" in lines
 
 
 def test_answers_are_those_of_a_server(t: Harness) -> None:
@@ -272,7 +276,7 @@ print(*sorted(sys.modules))
     assert {"rota.core.service", "rota.sdk.desk", "apsw"} <= loaded
     assert not loaded & {"starlette", "uvicorn", "uvloop", "httptools", "websockets", "yaml", "click"}
     ours = {name for name in loaded if name.startswith(("rota.web.", "rota.app", "rota.config"))}
-    shapes = {"figures", "filters", "intake", "parameters", "strict", "target", "terms", "wire"}
+    shapes = {"figures", "filters", "intake", "parameters", "rows", "strict", "target", "terms", "wire"}
     assert ours == {f"rota.web.{name}" for name in shapes}
 
 

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rota.core.service import BATCH, Service
+from rota.core.whole import whole
 from rota.engines.open import open_engine
 from rota.model.errors import NotFound, RotaError, StoreError, Unavailable
 from rota.model.job import State
@@ -162,7 +163,7 @@ async def test_jobs_carry_the_mark_of_their_front(site: Site) -> None:
 
 
 async def listed(service: Service, name: str, **match: Any) -> list[str]:
-    return [job.id async for job in front.whole(service, front.ids(service, name, **match))]
+    return [job.id async for job in whole(service, front.ids(service, name, **match))]
 
 
 async def test_all_or_none_are_stored(site: Site) -> None:

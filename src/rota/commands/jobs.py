@@ -26,6 +26,7 @@ from rota.commands.common import (
     yes_option,
 )
 from rota.commands.explain import explain
+from rota.commands.export import export
 from rota.commands.output import Column
 from rota.commands.watch import logs, result, watch
 
@@ -184,7 +185,7 @@ def delete(ids: tuple[str, ...], yes: bool, **options: Any) -> None:
     _each(ids, calls.delete, lambda job: "is deleted")
 
 
-for _command in (watch, explain, logs, result, artifact):
+for _command in (watch, explain, logs, result, artifact, export):
     jobs.add_command(_command)
 
 

@@ -5,8 +5,9 @@ Every verb takes and gives lists, is atomic and on stable storage when its await
 order in which they were called; a verb that fails leaves nothing behind and does not touch its neighbours.
 Age is the order of insertion; a job that comes back keeps its place, unless :meth:`Engine.finish` is told
 otherwise.
-Payload, result, error and progress are bytes that no engine reads. A store that cannot be written or read
-raises :class:`rota.model.errors.StoreError`.
+Payload, result, error and progress are bytes that no engine reads; where a match asks what is in them, they
+are handed to its :meth:`rota.model.job.Match.sift`. A store that cannot be written or read raises
+:class:`rota.model.errors.StoreError`.
 
 Write verbs are called in order and may be called without waiting for the one before: on an embedded engine a
 claim that follows an enqueue in the same moment sees its jobs.
@@ -237,6 +238,12 @@ class Engine(Protocol):
         """Failed jobs by fingerprint, last seen first, from maintained counters; of one queue the figures are
         those of that queue. Groups are there while they have failed jobs. A cursor that is none raises
         BadInput.
+        """
+        ...
+
+    async def tags(self, begins: str, names: int, jobs: int) -> dict[str, int]:
+        """Up to ``names`` different tags that begin so, in the order of their bytes, each with the number of
+        jobs that have it, counted up to ``jobs``.
         """
         ...
 

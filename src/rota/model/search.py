@@ -26,7 +26,8 @@ _DIGITS = 40
 """Longer numbers are not looked for as text."""
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
-_MISSING = object()
+MISSING = object()
+"""Where there is nothing."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -41,12 +42,12 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Needle(msgspec.Struct, frozen=True):
-    """What the text of a payload must hold, unless it has a backslash: ``value`` (or a number with an
-    exponent, where ``number``), and ``name``; None: nothing is known.
+    """What the text of a payload must hold, unless it has a backslash: ``value``, or one of ``powers`` and a
+    number with an exponent; and ``name``. None: nothing is known.
     """
 
     value: bytes | None
-    number: bool
+    powers: tuple[bytes, ...]
     name: bytes | None
 
 
@@ -89,6 +90,30 @@ def path_text(path: tuple[str, ...]) -> str:
     return ".".join(re.sub(r"([.:\\])", r"\\\1", name) for name in path)
 
 
+def read(payload: bytes) -> Any:
+    """The value of JSON, its numbers exact; :data:`MISSING` where it is none."""
+    try:
+        return _read(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return MISSING
+
+
+def at(value: Any, path: tuple[str, ...]) -> Any:
+    """What a path leads to, or :data:`MISSING`."""
+    for name in path:
+        if isinstance(value, dict):
+            value = value.get(name, MISSING)
+        elif isinstance(value, list):
+            # Only as it is written otherwise, too: no 01, no -1.
+            if not (name.isascii() and name.isdigit() and len(name) <= 9 and str(int(name)) == name):
+                return MISSING
+            index = int(name)
+            value = value[index] if index < len(value) else MISSING
+        else:
+            return MISSING
+    return value
+
+
 class Sift:
     """Tells the jobs that have these members in their payload, and this text in their last error."""
 
@@ -121,11 +146,8 @@ class Sift:
     def _has_members(self, payload: bytes | None) -> bool:
         if payload is None:
             return False
-        try:
-            whole = _read(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return False
-        return all(wanted.is_(_at(whole, path)) for path, wanted in self._members)
+        whole = read(payload)
+        return all(wanted.is_(at(whole, path)) for path, wanted in self._members)
 
 
 class _Wanted:
@@ -140,7 +162,7 @@ class _Wanted:
         if quoted is None and _NUMBER.fullmatch(text):
             number = _number(text)
             self.number = None if number.is_nan() else number
-        self.word = _WORDS.get(text, _MISSING) if quoted is None else _MISSING
+        self.word = _WORDS.get(text, MISSING) if quoted is None else MISSING
 
     def is_(self, value: Any) -> bool:
         if isinstance(value, str):
@@ -168,28 +190,14 @@ _read_error = msgspec.json.Decoder(_Error).decode
 _string = msgspec.json.Decoder(str).decode
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if isinstance(value, dict):
-            value = value.get(name, _MISSING)
-        elif isinstance(value, list):
-            # Only as it is written otherwise, too: no 01, no -1.
-            if not (name.isascii() and name.isdigit() and len(name) <= 9 and str(int(name)) == name):
-                return _MISSING
-            index = int(name)
-            value = value[index] if index < len(value) else _MISSING
-        else:
-            return _MISSING
-    return value
-
-
 def _needle(path: tuple[str, ...], wanted: _Wanted) -> Needle:
-    value = _literal(wanted.text)
+    value: bytes | None = _literal(wanted.text)
+    powers: tuple[bytes, ...] = ()
     if wanted.number is not None:
-        value = _digits(wanted.number)
+        value, powers = _digits(wanted.number), _halves(wanted.number)
     # An index of a list does not stand in the text.
     name = None if path[-1].isdigit() else _literal(path[-1])
-    return Needle(value, wanted.number is not None, None if name is None else b'"' + name + b'"')
+    return Needle(value, powers, None if name is None else b'"' + name + b'"')
 
 
 def _literal(text: str) -> bytes | None:
@@ -208,6 +216,13 @@ def _digits(number: Decimal) -> bytes | None:
         return None
     text = f"{abs(number):f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
+
+
+def _halves(number: Decimal) -> tuple[bytes, ...]:
+    """Wherever the point stands in a number with an exponent, one half of its digits is in one piece."""
+    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
+    middle = len(digits) // 2
+    return tuple(half.encode() for half in dict.fromkeys((digits[:middle], digits[middle:])) if half)
 
 
 def _unquoted(text: str) -> str | None:

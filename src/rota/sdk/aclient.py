@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import httpx2
 
@@ -30,7 +30,7 @@ from rota.sdk.answers import (
 from rota.sdk.bulk import BulkWork
 from rota.sdk.calls import Call
 from rota.sdk.events import Event, follow_async
-from rota.sdk.filters import Filters, Which
+from rota.sdk.filters import Common, Filters, Which
 from rota.sdk.standin import stand_ins
 from rota.sdk.transfer import Progress, exchange_async
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
@@ -145,6 +145,19 @@ class AsyncClient:
             page = await self.jobs(**(filters | {"cursor": page.cursor}))
             for job in page.jobs:
                 yield job
+
+    async def export(
+        self,
+        path: str | os.PathLike[str],
+        format: Literal["ndjson", "csv"] = "ndjson",
+        *,
+        columns: Sequence[str] = (),
+        whole: bool = False,
+        limit: int | None = None,
+        **which: Unpack[Common],
+    ) -> FileInfo:
+        """As :meth:`Client.export`."""
+        return await self.send(calls.export(Path(path), format, columns, whole, limit, which))
 
     async def result(self, id: str, wait: float = 0.0) -> Blob:
         """As :meth:`Client.result`."""

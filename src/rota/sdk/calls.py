@@ -136,6 +136,15 @@ def jobs(**filters: Unpack[Filters]) -> Call[JobPage]:
     return Call("GET", "/v1/jobs" + _query(as_asked(filters)), _reader(JobPage))
 
 
+def export(
+    into: Path, format: str, columns: Sequence[str], whole: bool, limit: int | None, which: Mapping[str, Any]
+) -> Call[FileInfo]:
+    """All jobs of a filter, into a file."""
+    how = {"format": format, "columns": ",".join(columns) or None, "limit": limit}
+    asked = {**as_asked(which), **how, "whole": "true" if whole else None}
+    return Call("GET", "/v1/jobs/export" + _query(asked), _file, headers=_AS_IT_IS, into=into)
+
+
 def bulk(
     act: Literal["cancel", "retry", "delete"],
     which: Which,

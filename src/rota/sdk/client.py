@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar, Unpack
+from typing import Any, Literal, TypeVar, Unpack
 
 import httpx2
 
@@ -35,7 +35,7 @@ from rota.sdk.answers import (
 from rota.sdk.bulk import BulkWork
 from rota.sdk.calls import Call
 from rota.sdk.events import Event, follow
-from rota.sdk.filters import Filters, Which
+from rota.sdk.filters import Common, Filters, Which
 from rota.sdk.standin import stand_ins
 from rota.sdk.transfer import Progress, exchange
 from rota.sdk.transport import RETRIES, Transport, answer_of, key_for, read, split
@@ -144,8 +144,7 @@ class Client:
         return self.send(calls.job(id))
 
     def jobs(self, **filters: Unpack[Filters]) -> JobPage:
-        """A page of jobs, newest first; filters: state, queue, type, tag,
-        worker, since, until, q, fingerprint, cursor, limit."""
+        """A page of jobs, newest first; see :class:`rota.sdk.filters.Filters`."""
         return self.send(calls.jobs(**filters))
 
     def all_jobs(self, **filters: Unpack[Filters]) -> Iterator[JobInfo]:
@@ -155,6 +154,21 @@ class Client:
         while page.cursor is not None:
             page = self.jobs(**(filters | {"cursor": page.cursor}))
             yield from page.jobs
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        format: Literal["ndjson", "csv"] = "ndjson",
+        *,
+        columns: Sequence[str] = (),
+        whole: bool = False,
+        limit: int | None = None,
+        **which: Unpack[Common],
+    ) -> FileInfo:
+        """Write all jobs of a filter, newest first, to ``path``, which must not exist: a line of JSON each,
+        or CSV. ``whole``: with payload, result and attempts. It arrives whole or not at all.
+        """
+        return self.send(calls.export(Path(path), format, columns, whole, limit, which))
 
     def result(self, id: str, wait: float = 0.0) -> Blob:
         """The raw result. ``state`` is given when the job has not ended within ``wait`` seconds."""

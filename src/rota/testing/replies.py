@@ -26,9 +26,10 @@ from rota.web import strict, target, wire
 from rota.web.figures import FIGURES, counters, over_time
 from rota.web.filters import LIST, bulk_of, match_of
 from rota.web.parameters import Query
+from rota.web.rows import EXPORT, written
 
 PROBLEM = "application/problem+json"
-_LIST, _FIGURES = Query(*LIST), Query(*FIGURES)
+_LIST, _EXPORT, _FIGURES = Query(*LIST), Query(*EXPORT), Query(*FIGURES)
 
 
 class Replies:
@@ -58,6 +59,8 @@ class Replies:
                 page = await service.jobs(match_of(wish), wish["limit"], wish["cursor"])
                 jobs = [wire.job(job, service.waits_for(job), whole=False) for job in page.jobs]
                 return _json({"jobs": jobs, "cursor": page.cursor})
+            case "GET", ["v1", "jobs", "export"]:
+                return await self._export(call, query)
             case "POST", ["v1", "jobs", "cancel" | "retry" | "delete" as act]:
                 return await self._bulk(act, call.body or b"")
             case method, ["v1", "jobs", id, *rest]:
@@ -156,6 +159,14 @@ class Replies:
                 if call.progress is not None:
                     call.progress(arriving.size, file.bytes)
         return Answer(200, ZIP, b"", file=FileInfo(file.bytes, file.sha256))
+
+    async def _export(self, call: Call[Any], query: str) -> Answer:
+        assert call.into is not None
+        pieces = await written(self._service, _EXPORT.read(query.encode()))
+        with Arriving(call.into) as arriving:
+            async for piece in pieces:
+                arriving.write(piece)
+        return Answer(200, "", b"", file=FileInfo(arriving.size, arriving.sha256))
 
     async def _queues(self, call: Call[Any], rest: list[str]) -> Answer:
         service = self._service

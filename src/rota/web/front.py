@@ -8,7 +8,7 @@ Its jobs carry its name as a tag, so that it shows no others, whatever queue the
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,11 +26,6 @@ from rota.web.asgi import BROKEN, read
 
 log = logging.getLogger("rota.web")
 _skim = msgspec.json.Decoder(msgspec.Raw).decode
-
-FEW = 32
-"""Whole jobs that are read in one go, while they are small."""
-LARGE = 256 * 1024
-"""Bytes of payloads and results in one go after which jobs are read one by one."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 Refusal = Callable[[RotaError], Response]
@@ -127,22 +122,6 @@ async def ids(service: Service, front: str, **match: Any) -> AsyncIterator[Seque
         cursor = found.cursor
         if cursor is None:
             return
-
-
-async def whole(service: Service, ids: AsyncIterable[Sequence[str]]) -> AsyncIterator[Job]:
-    """These jobs with payload and result: a few in memory at a time, however many there are and however
-    large. Each as it is when its turn comes, so it may match no more what it was chosen for.
-    """
-    few = 1
-    async for some in ids:
-        start = 0
-        while start < len(some):
-            found = await service.engine.get(some[start : start + few])
-            start += few
-            size = sum(len(one.payload) + len(one.result or b"") for one in found)
-            few = min(2 * few, FEW) if size < LARGE else 1
-            for one in found:
-                yield one
 
 
 def is_json(body: bytes) -> bool:

@@ -65,3 +65,18 @@ class Term(NamedTuple):
 
     def code(self, name: str) -> str:
         return _CODE
+
+
+class Flag(NamedTuple):
+    """Yes or no."""
+
+    def read(self, name: str, text: str) -> bool:
+        if text not in ("true", "false"):
+            raise BadInput(f"{name} must be true or false, not {text[:100]!r}.", code=_CODE, field=name)
+        return text == "true"
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+    def code(self, name: str) -> str:
+        return _CODE

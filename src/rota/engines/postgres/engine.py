@@ -190,6 +190,9 @@ class PostgresEngine:
     ) -> FailurePage:
         return await self._read(lambda session: failures.page(session, queue, type, now, limit, cursor))
 
+    async def tags(self, begins: str, names: int, jobs: int) -> dict[str, int]:
+        return await self._read(lambda session: read.tags(session, begins, names, jobs))
+
     async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
         return await self._read(lambda session: read.oldest(session, queues, self._floors))
 

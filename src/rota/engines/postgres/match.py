@@ -21,6 +21,9 @@ ERROR = f"({_FIND['error']})"
 PAYLOAD = f"({_FIND['short']})"
 """Its payload, unless that is long."""
 
+_HOLDS = "position(?::bytea IN jobs.payload) > 0"
+_POWER = "encode(jobs.payload, 'escape') ~ '[0-9][eE][-+]?[0-9]+([],}[:space:]]|$)'"
+
 Bind = Callable[[str, Any], str]
 """Takes a term and the value for its ``?``, and gives it as it stands in the statement."""
 
@@ -113,7 +116,7 @@ def _due(match: Match, bind: Bind) -> Iterator[str]:
 def _inside(match: Match, bind: Bind) -> Iterator[str]:
     """What may be inside."""
     if match.error is not None:
-        yield f"jobs.state <> 'done' AND {ERROR} IS NOT NULL"
+        yield "jobs.state <> 'done'"
     sift = match.sift()
     if sift is not None and sift.looks_at_payload:
         yield "(" + _FIND["may_hold"].format(term=_may_hold(sift, bind)) + ")"
@@ -124,11 +127,11 @@ def _may_hold(sift: Sift, bind: Bind) -> str:
     terms: list[str] = []
     for needle in sift.needles:
         if needle.value is not None:
-            held = bind("position(?::bytea IN jobs.payload) > 0", needle.value)
-            number = " OR encode(jobs.payload, 'escape') ~ '[eE][-+0-9]'" if needle.number else ""
-            terms.append(f"({held}{number})")
+            held = [bind(_HOLDS, one) for one in (needle.value, *needle.powers)]
+            powers = f" OR ({' OR '.join(held[1:])}) AND {_POWER}" if needle.powers else ""
+            terms.append(f"({held[0]}{powers})")
         if needle.name is not None:
-            terms.append(bind("position(?::bytea IN jobs.payload) > 0", needle.name))
+            terms.append(bind(_HOLDS, needle.name))
     return f"({' AND '.join(terms)} OR position('\\x5c'::bytea IN jobs.payload) > 0)" if terms else "true"
 
 

@@ -19,6 +19,7 @@ _LOG = statements.load("log")
 _NOTES = statements.load("notes")
 _COUNT = statements.load("count")
 _PROMOTE = statements.load("promote")
+_TAGS = statements.load("tags")
 _AHEAD = statements.load("ahead")
 _ALL = 2**62
 
@@ -86,6 +87,10 @@ async def slots(session: Session, floor: int) -> dict[tuple[str, str, str], int]
 
 async def count(session: Session, floor: int) -> list[Count]:
     return [Count(q, t, State(s), n) for (q, t, s), n in (await slots(session, floor)).items()]
+
+
+async def tags(session: Session, begins: str, names: int, jobs: int) -> dict[str, int]:
+    return {row[0]: row[1] for row in await session.only(_TAGS["begin"], plain(begins), names, jobs)}
 
 
 async def oldest(session: Session, queues: Sequence[str], floors: Floors) -> dict[str, int]:

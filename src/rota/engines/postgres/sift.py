@@ -4,6 +4,7 @@ what they are.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +18,12 @@ from rota.model.search import Sift
 
 _FIND = statements.load("find")
 
-FIRST, MOST = 128, 1024
+FIRST, MOST = 128, 512
 """Jobs looked into with the first statement, and at most with one."""
+
+
+TURN = 32
+"""Jobs looked into before others have their turn on the loop."""
 
 
 def columns(sift: Sift) -> str:
@@ -32,9 +37,11 @@ async def kept(
 ) -> tuple[list[int], int | None]:
     """Those of these jobs that fit, up to ``limit``, and where it ended when that was before the last one."""
     found: list[int] = []
-    for seq, payload, error in rows:
+    for n, (seq, payload, error) in enumerate(rows, 1):
         if sift.keeps(await _payload(session, sift, seq, payload), error):
             found.append(seq)
+        if n % TURN == 0:
+            await asyncio.sleep(0)
         if len(found) == limit or over():
             return found, seq
     return found, None

@@ -24,7 +24,7 @@ _AGES = statements.load("ages")
 
 PATIENCE = 0.1
 """Seconds after which a walk stops."""
-SIFTING = 0.05
+SIFTING = 0.04
 """Where jobs are looked into, which is work for this process, too."""
 _FEW, _FIRST, _MOST = 32, 512, 4096
 """Jobs looked at in the first statement, with a plan and without one, and at most in one."""

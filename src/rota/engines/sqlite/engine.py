@@ -167,6 +167,9 @@ class SqliteEngine:
     ) -> FailurePage:
         return await self._store.read(lambda db: failures.page(db, queue, type, now, limit, cursor))
 
+    async def tags(self, begins: str, names: int, jobs: int) -> dict[str, int]:
+        return await self._store.read(lambda db: read.tags(db, begins, names, jobs), slow=True)
+
     async def oldest(self, queues: Sequence[str]) -> dict[str, int]:
         types = {queue: self._counts.waiting(queue) for queue in queues}
         return await self._store.read(lambda db: read.oldest(db, types))

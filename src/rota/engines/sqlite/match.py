@@ -24,6 +24,8 @@ ERROR = f"({_FIND['error']})"
 PAYLOAD = f"({_FIND['short']})"
 """Its payload, unless that is long."""
 
+# No blob is like anything.
+_POWER = "(CAST(b.payload AS TEXT) GLOB '*e[-+0-9]*' OR CAST(b.payload AS TEXT) GLOB '*E[-+0-9]*')"
 _ONE_OF = "{column} IN (SELECT value FROM json_each(?))"
 _MOST_DUE = "seq IN (SELECT seq FROM jobs INDEXED BY {by} <= ? ORDER BY {column} LIMIT ?)"
 
@@ -95,7 +97,7 @@ def _due(match: Match) -> Iterator[Term]:
 def _inside(match: Match) -> Iterator[Term]:
     """What may be inside."""
     if match.error is not None:
-        yield f"state <> 'done' AND {ERROR} IS NOT NULL", ()
+        yield "state <> 'done'", ()
     sift = match.sift()
     if sift is not None and sift.looks_at_payload:
         term, bound = _may_hold(sift)
@@ -108,11 +110,10 @@ def _may_hold(sift: Sift) -> tuple[str, list[Any]]:
     values: list[Any] = []
     for needle in sift.needles:
         if needle.value is not None:
-            # No blob is like anything.
-            text = "CAST(b.payload AS TEXT)"
-            number = f" OR {text} GLOB '*e[-+0-9]*' OR {text} GLOB '*E[-+0-9]*'"
-            terms.append(f"(instr(b.payload, ?){number if needle.number else ''})")
-            values.append(needle.value)
+            held = ["instr(b.payload, ?)", *("instr(b.payload, ?)" for _ in needle.powers)]
+            powers = f" OR ({' OR '.join(held[1:])}) AND {_POWER}" if needle.powers else ""
+            terms.append(f"({held[0]}{powers})")
+            values += [needle.value, *needle.powers]
         if needle.name is not None:
             terms.append("instr(b.payload, ?)")
             values.append(needle.name)

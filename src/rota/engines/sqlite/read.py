@@ -19,6 +19,7 @@ _LOG = statements.load("log")
 _NOTES = statements.load("notes")
 _COUNT = statements.load("count")
 _PROMOTE = statements.load("promote")
+_TAGS = statements.load("tags")
 _AHEAD = statements.load("ahead")
 
 
@@ -106,6 +107,10 @@ def next_due(db: apsw.Connection) -> int | None:
 
 def counts(db: apsw.Connection) -> list[tuple[str, str, str, int]]:
     return run(db, _COUNT["read"])
+
+
+def tags(db: apsw.Connection, begins: str, names: int, jobs: int) -> dict[str, int]:
+    return dict(run(db, _TAGS["begin"], (begins, names, jobs)))
 
 
 def oldest(db: apsw.Connection, types: Mapping[str, Sequence[str]]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from rota.model.search import Sift
 
 _FIND = statements.load("find")
 
-FIRST, MOST = 128, 1024
+FIRST, MOST = 128, 512
 """Jobs looked into with the first statement, and at most with one."""
 
 

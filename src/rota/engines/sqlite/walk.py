@@ -27,6 +27,8 @@ BUDGET = 0.04
 """Seconds of work after which a walk stops; on a busy machine these may take longer than on the clock."""
 PATIENCE = 0.25
 """Seconds on the clock after which it stops."""
+SIFTING = 0.05
+"""The same where jobs are looked into, which is work in this process, too."""
 _FIRST, _MOST = 512, 4096
 """Jobs looked at in the first statement, and at most in one."""
 
@@ -79,7 +81,7 @@ class Walk:
 
     def tally(self) -> int:
         """How many match, as far as the time reaches."""
-        jobs, over = 0, _budget()
+        jobs, over = 0, _budget(PATIENCE if self._sift is None else SIFTING)
         while self.left is not None:
             if self._sift is None:
                 got, self.left = self._piece("count(*)", self.left, _MOST, 1)
@@ -93,7 +95,7 @@ class Walk:
     def _sifted(self, wanted: Sift, columns: str, limit: int) -> list[Row]:
         """The same where jobs have to be looked into."""
         found: list[int] = []
-        size, over = sift.FIRST, _budget()
+        size, over = sift.FIRST, _budget(SIFTING)
         while self.left is not None and len(found) < limit:
             found += self._inside(wanted, size, limit - len(found), over)
             size = min(2 * size, sift.MOST)
@@ -132,7 +134,7 @@ class Walk:
         return rest if rest.low <= rest.high else None
 
 
-def _budget() -> Callable[[], bool]:
+def _budget(patience: float = PATIENCE) -> Callable[[], bool]:
     """Says when it is time to stop."""
     worked, began = time.thread_time(), time.monotonic()
-    return lambda: time.thread_time() - worked > BUDGET or time.monotonic() - began > PATIENCE
+    return lambda: time.thread_time() - worked > BUDGET or time.monotonic() - began > patience

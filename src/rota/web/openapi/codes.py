@@ -40,6 +40,8 @@ PROBE: Codes = {"draining": 503, "store_unavailable": 503, "storage_full": 507}
 
 QUERY: Codes = {"unknown_parameter": 422}
 ASKED: Codes = {
+    "invalid_format": 422,
+    "invalid_field": 422,
     "duplicate_parameter": 422,
     "missing_parameter": 422,
     "invalid_lease": 422,

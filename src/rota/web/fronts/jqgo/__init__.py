@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from rota.core.service import BATCH, Service
+from rota.core.whole import whole
 from rota.model.errors import RotaError
 from rota.model.job import State
 from rota.web import front
@@ -45,7 +46,7 @@ def build(service: Service, queue: str, max_body: int) -> Front:
         return Json({"id": job.id, "status": "enqueued"}, 202, b"\n")
 
     async def status(request: Request) -> Response:
-        waiting = front.whole(service, front.ids(service, NAME, states=WAITING))
+        waiting = whole(service, front.ids(service, NAME, states=WAITING))
         rows = (_encode(from_job(job)) async for job in waiting if waits(job))
         return _list(b'{"jobs":[', rows, b'],"queue_length":%d}\n')
 
@@ -56,7 +57,7 @@ def build(service: Service, queue: str, max_body: int) -> Front:
             first += some
             if len(first) >= BATCH:
                 break
-        results = front.whole(service, _chain(first, pages))
+        results = whole(service, _chain(first, pages))
         rows = (_encode(to_result(job)) async for job in results if told(job))
         if len(first) >= BATCH:
             # How many there are is known once they have been read.

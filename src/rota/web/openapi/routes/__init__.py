@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rota.web.openapi.routes import about, events, files, jobs, many, protocol, queues, server
+from rota.web.openapi.routes import about, events, files, jobs, many, protocol, queues, search, server
 from rota.web.openapi.saying import Routes
 
 TAGS: Mapping[str, str] = {
@@ -22,6 +22,7 @@ SAID: Routes = {
     **jobs.SAID,
     **files.SAID,
     **many.SAID,
+    **search.SAID,
     **queues.SAID,
     **protocol.SAID,
     **events.SAID,
