@@ -60,14 +60,16 @@ def _order(chance: random.Random, order: int) -> dict[str, Any]:
         if chance.random() < 0.85:
             address["postcode"] = "223 50"
         payload: dict[str, Any] = {"order": order, "address": address}
-        return {"type": "print_label", "queue": "orders", "payload": payload, "tags": ["parcel"]}
+        once = {"max_attempts": 1, "tags": ["parcel"]}
+        return {"type": "print_label", "queue": "orders", "payload": payload, **once}
     payload = {"order": order, "amount": round(chance.uniform(5, 300), 2)}
     return {"type": "charge_card", "queue": "orders", "payload": payload, "tags": ["checkout"]}
 
 
 def _mail(chance: random.Random, order: int) -> dict[str, Any]:
     to = chance.choice(CUSTOMERS) if chance.random() < 0.93 else "ada(at)example.com"
-    return {"type": "order_mail", "queue": "emails", "payload": {"order": order, "to": to}}
+    payload = {"order": order, "to": to}
+    return {"type": "order_mail", "queue": "emails", "payload": payload, "max_attempts": 1}
 
 
 def _later(n: int) -> dict[str, Any]:

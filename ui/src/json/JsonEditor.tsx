@@ -11,9 +11,10 @@ interface EditorProps {
   label: string;
   onChange: (value: string) => void;
   rows?: number;
+  autofocus?: boolean;
 }
 
-export function JsonEditor({ value, label, onChange, rows = 12 }: EditorProps) {
+export function JsonEditor({ value, label, onChange, rows = 12, autofocus = false }: EditorProps) {
   const gutter = useRef<HTMLDivElement>(null);
   const wrong = useMemo(() => fault(value), [value]);
   const lines = value.split("\n").length;
@@ -27,6 +28,7 @@ export function JsonEditor({ value, label, onChange, rows = 12 }: EditorProps) {
           name="payload"
           rows={Math.max(rows, Math.min(lines + 1, 30))}
           wrap="off"
+          autofocus={autofocus}
           spellcheck={false}
           autocapitalize="off"
           aria-label={label}

@@ -54,7 +54,7 @@ export function Edit({ job, payload, onClose }: EditProps) {
     <Dialog title={t("edit.title")} class="job-edit" onClose={onClose} acts={<><span class="note">{t("edit.note")}</span><Button kind="primary" icon="play" type="submit" form="job-edit" busy={busy} disabled={!binary && !!fault(text)}>{t("submit")}</Button></>}>
       <form class="form" id="job-edit" onSubmit={run}>
         {problem && <Fault error={problem} />}
-        {binary ? <p class="note">{t("bytes")}</p> : <JsonEditor value={text} label={t("payload")} onChange={setText} rows={8} />}
+        {binary ? <p class="note">{t("bytes")}</p> : <JsonEditor value={text} label={t("payload")} onChange={setText} rows={8} autofocus />}
         {upload && <p class="note">{t("edit.upload")}</p>}
         <div class="job-edit-fields">
           {field("type", t("type"))}

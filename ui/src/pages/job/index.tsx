@@ -196,6 +196,8 @@ function ours(line: string, before: string | undefined): boolean {
 function Result({ shown }: { shown: Shown }) {
   const { job } = shown;
   const none = job.result_base64 === undefined && (shown.result === null || shown.result.kind === "null");
+  // What failed has no result, and the error says all.
+  if (none && job.state === "failed") return null;
   const left = typeof job.result === "object" && job.result !== null && "artifact" in job.result;
   return (
     <Panel title={t("result")} aside={left && <Button small icon="download" onClick={() => act(() => download(`v1/jobs/${job.id}/artifact`))}>{t("artifact")}</Button>}>
