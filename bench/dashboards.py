@@ -210,8 +210,9 @@ def turns(options: argparse.Namespace) -> Iterator[tuple[int, Found]]:
         for number in range(2 * options.rounds):
             dashboards = options.dashboards if number % 2 else 0
             found = turn(Path(folder), number, dashboards, options)
-            print(f"{dashboards:4} dashboards: {found.rate:8,.0f} jobs/s, {found.micros:6.1f} µs of the server's ", end="")
-            print(f"processor a job {json.dumps(found.pages) if found.pages else ''}", flush=True)
+            cost = f"{found.rate:8,.0f} jobs/s, {found.micros:6.1f} µs of the server's processor a job"
+            told = json.dumps(found.pages) if found.pages else ""
+            print(f"{dashboards:4} dashboards: {cost} {told}", flush=True)
             yield dashboards, found
 
 

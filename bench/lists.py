@@ -159,9 +159,9 @@ def queries(get: Any, total: int) -> Iterator[Query]:
         yield Query(f"count to delete: {name}", "POST", "/v1/jobs/delete", body)
 
 
-def serve(path: Path) -> tuple[subprocess.Popen[bytes], str, int]:
+def serve(path: Path, python: str = sys.executable) -> tuple[subprocess.Popen[bytes], str, int]:
     command = [
-        sys.executable,
+        python,
         "-m",
         "rota",
         "serve",
