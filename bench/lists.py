@@ -210,9 +210,9 @@ def queries(get: Any, total: int) -> Iterator[Query]:
         yield Query(f"count to delete: {name}", "POST", "/v1/jobs/delete", body)
 
 
-def serve(store: str) -> tuple[subprocess.Popen[bytes], str, int]:
+def serve(store: str, python: str = sys.executable) -> tuple[subprocess.Popen[bytes], str, int]:
     command = [
-        sys.executable,
+        python,
         "-m",
         "rota",
         "serve",

@@ -60,7 +60,7 @@ class Watched:
             self.faults.append(message.text)
 
     def _asked(self, url: str, ours: str) -> None:
-        if not url.startswith(ours):
+        if not url.removeprefix("blob:").startswith(ours):
             self.elsewhere.append(url)
 
 

@@ -25,7 +25,9 @@ def asked(
     headers = [(b"authorization", token.encode())]
     if age is not None:
         headers.append((b"cache-control", age.encode()))
-    return Request({"type": "http", "path": path, "query_string": query.encode(), "headers": headers})
+    return Request(
+        {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": headers}
+    )
 
 
 class Maker:

@@ -47,6 +47,21 @@ class Audience:
         for queue in wanted.queues:
             self._queues.setdefault(queue, set()).add(listener)
 
+    def change(self, listener: Listener, wanted: Wanted) -> None:
+        """A listener that is there wants something else from now on."""
+        before = listener.wanted
+        if isinstance(before, Topics) and isinstance(wanted, Topics):
+            # Most of it stays as it is.
+            _take_out(self._jobs, before.jobs - wanted.jobs, listener)
+            _take_out(self._queues, before.queues - wanted.queues, listener)
+            listener.wanted = Topics(wanted.jobs - before.jobs, wanted.queues - before.queues)
+            self.add(listener)
+            listener.wanted = wanted
+            return
+        self.remove(listener)
+        listener.wanted = wanted
+        self.add(listener)
+
     def remove(self, listener: Listener) -> None:
         """No more. Nothing happens if it is not there."""
         self._askers.discard(listener)

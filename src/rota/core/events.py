@@ -255,10 +255,8 @@ class Stream:
 
     def want(self, listener: Listener, wanted: Wanted) -> None:
         """See :meth:`Listener.want`."""
-        self._audience.remove(listener)
-        listener.wanted = wanted
         if listener in self._listeners:
-            self._audience.add(listener)
+            self._audience.change(listener, wanted)
 
     def leave(self, listener: Listener) -> None:
         self._listeners.discard(listener)

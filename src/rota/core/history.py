@@ -5,44 +5,29 @@ taken after everything was added up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
 
 from rota.core.meter import Tally
-from rota.core.quantiles import merged, quantiles, unpack
-from rota.core.series import (
-    COUNTED,
-    KEPT,
-    REPEAT,
-    Busy,
-    Depth,
-    Interval,
-    Row,
-    Series,
-    Up,
-    add,
-    add_depth,
-    opened,
-    started,
-)
+from rota.core.quantiles import quantiles
+from rota.core.series import COUNTED, KEPT, REPEAT, Depth, Series, Up, add, started
+from rota.core.strip import EMPTY, PERCENTS, Breathe, Cell, Cut, Name, Seen, Strip, Strips
 from rota.model.clock import SECOND, to_text
 from rota.model.errors import BadInput
 
 MAX_POINTS = 1500
 """Points in an answer: a day of minutes, or two hours of five seconds each."""
 MAX_GROUPS = 50
-PERCENTS = {"p50": 50, "p95": 95, "p99": 99}
+_MADE = 30
+"""Answers that are kept of a strip."""
 _SLICE = 200
 """Rows read or points made before others have their turn."""
 
 Group = Literal["none", "queue", "type", "queue,type"]
 GROUPS: tuple[Group, ...] = ("none", "queue", "type", "queue,type")
-Name = tuple[str | None, str | None]
-Picture = dict[str, Depth]
-_busy = msgspec.json.Decoder(Busy).decode
-_rows = msgspec.json.Decoder(dict[str, Row | None]).decode
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -109,145 +94,104 @@ async def history(series: Series, wish: Wish, now: int) -> History:
             field="since",
         )
     async with series.reading:
-        notes = await series.read(length, since - REPEAT - length, until)
-        runs = [run for run in await series.runs() if run.until > since and run.since < until]
-        gathered = _Gathered(wish, since, points)
+        runs = await series.runs()
+        late = sum(run.late for run in runs)
+        runs = [run for run in runs if run.until > since and run.since < until]
+        # A chart of one queue is one of all queues, cut out of what is there for those.
+        alone = wish.type is None and wish.queue is not None and "type" not in wish.group
+        by_queue = "queue" in wish.group or alone
+        cut = Cut(length, None if alone else wish.queue, wish.type, by_queue, "type" in wish.group)
+        turns = _Turns()
+        if series.strips is None:
+            series.strips = Strips(series.read)
+        strip = await series.strips.read(cut, since, until, now, late, turns.breathe)
+        starts = range(since, until, length)
+        up = [strip.has(start) for start in starts]
         for run in runs:
-            gathered.was_up(run)
-        for note in notes:
-            for interval in opened(note):
-                gathered.add(interval)
-                await gathered.breathe()
-        return History(since, until, _joined(runs, since, until), await gathered.figures())
+            first, last = max(0, (run.since - since) // length), (run.until - 1 - since) // length
+            up[first : last + 1] = [True] * (min(points - 1, last) + 1 - first)
+        # Of the same points, and with the same gaps, it is the same again.
+        about = (since, until, wish.queue, wish.group, wish.limit, tuple(up))
+        lines = strip.made.get(about)
+        if len(strip.made) > _MADE:
+            strip.made.clear()
+        if lines is None:
+            lines = strip.made[about] = await _Picked(wish, strip, starts, up, turns.breathe).figures()
+        return History(since, until, _joined(runs, since, until), lines)
 
 
-class _Gathered:
-    """Intervals, sorted into groups and points."""
+class _Turns:
+    """Lets others have their turn, now and then."""
 
-    def __init__(self, wish: Wish, since: int, points: int) -> None:
-        self._wish = wish
-        self._since = since
-        self._points = points
-        self._up = [False] * points
-        self._groups: dict[Name, dict[int, Tally]] = {}
-        self._depths: list[tuple[int, int, Picture]] = []
-        self._by_queue = "queue" in wish.group
-        self._by_type = "type" in wish.group
-        self._has_depth = wish.type is None and not self._by_type
+    def __init__(self) -> None:
         self._work = 0
 
-    async def breathe(self) -> None:
-        """Let others have their turn, now and then."""
+    async def breathe(self, work: int) -> None:
+        self._work += work
         if self._work >= _SLICE:
             self._work = 0
             await asyncio.sleep(0)
 
-    def was_up(self, run: Up) -> None:
-        """Points in which a server ran hold zeros where nothing happened."""
-        length = self._wish.length
-        first = max(0, (run.since - self._since) // length)
-        last = min(self._points - 1, (run.until - 1 - self._since) // length)
-        for point in range(first, last + 1):
-            self._up[point] = True
 
-    def add(self, interval: Interval) -> None:
-        """Count what an interval says."""
-        point = (interval.start - self._since) // self._wish.length
-        self._work += 8
-        if self._has_depth:
-            self._depths.append((interval.at, point, interval.depth))
-        if not 0 <= point < self._points:
-            return
-        self._up[point] = True
-        wish = self._wish
-        chosen: Iterable[tuple[str, msgspec.Raw]] = interval.queues.items()
-        if wish.queue is not None:
-            chosen = [(wish.queue, interval.queues[wish.queue])] if wish.queue in interval.queues else []
-        for queue, raw in chosen:
-            for type, row in self._rows(_busy(raw)):
-                name = (queue if self._by_queue else None, type if self._by_type else None)
-                tally = self._groups.setdefault(name, {}).setdefault(point, Tally())
-                tally.enqueued += row.enqueued
-                tally.done += row.done
-                tally.failed += row.failed
-                tally.cancelled += row.cancelled
-                tally.requeued += row.requeued
-                unpack(tally.waits, row.waits)
-                unpack(tally.runs, row.runs)
-                self._work += 1
+class _Picked:
+    """What of a strip was asked for, in lines."""
 
-    def _rows(self, busy: Busy) -> Iterator[tuple[str | None, Row]]:
-        wanted = self._wish.type
-        if wanted is None and not self._by_type:
-            yield None, busy.total
-            return
-        for type, row in _rows(busy.types).items():
-            if wanted is None or type == wanted:
-                yield type, row or busy.total
+    def __init__(self, wish: Wish, strip: Strip, starts: range, up: Sequence[bool], breathe: Breathe) -> None:
+        self._wish = wish
+        self._strip = strip
+        self._starts = starts
+        self._up = up
+        self._breathe = breathe
+        self._has_depth = wish.type is None and "type" not in wish.group
+        self._seen = self._pictures() if self._has_depth else []
 
     async def figures(self) -> list[Figures]:
         """The busiest groups, and the rest as one."""
-        pictures = self._pictures() if self._has_depth else None
-        sums: dict[Name, Tally] = {}
-        for name, tallies in self._groups.items():
-            sums[name] = await self._sum(tallies.values())
-        if self._by_queue and pictures is not None:
-            for queue in {queue for picture in pictures for queue in picture}:
-                if self._wish.queue in (None, queue):
-                    sums.setdefault((queue, None), Tally())
-        if self._wish.group == "none":
-            sums.setdefault((None, None), Tally())
-        names = sorted(sums, key=lambda name: (-_activity(sums[name]), name[0] or "", name[1] or ""))
-        shown, rest = names[: self._wish.limit], names[self._wish.limit :]
+        wish, strip = self._wish, self._strip
+        activity = strip.activity(self._starts)
+        if wish.queue is not None and strip.cut.queue is None:
+            activity = {(wish.queue, None): activity.get((wish.queue, None), 0)}
+            if wish.group == "queue" and not await self._there((wish.queue, None)):
+                return []
+        elif strip.cut.by_queue and self._has_depth:
+            for queue in {queue for one in self._seen if one is not None for queue in one.picture}:
+                activity.setdefault((queue, None), 0)
+        if wish.group == "none" and not activity:
+            activity[None, None] = 0
+        names = sorted(activity, key=lambda name: (-activity[name], name[0] or "", name[1] or ""))
+        shown, rest = names[: wish.limit], names[wish.limit :]
         lines = []
         for name in shown:
-            line = await self._line(name, self._groups.get(name, {}), sums[name])
-            if pictures is not None:
-                self._add_depths(line, pictures, _only(name[0] or self._wish.queue))
-            lines.append(line)
+            cells = [strip.at(start).get(name, EMPTY) for start in self._starts]
+            lines.append(await self._line(name, cells, await strip.sum(name, self._starts, self._breathe)))
+            if self._has_depth:
+                self._add_depths(lines[-1], partial(_depth_of, name[0]))
         if rest:
-            named = {name[0] for name in shown}
-            lines.append(await self._rest(rest, sums))
-            if pictures is not None:
-                self._add_depths(lines[-1], pictures, lambda queue: queue not in named)
+            left_out = frozenset(shown)
+            cells = await strip.rest(left_out, self._starts, self._breathe)
+            total = Tally(waits={}, runs={})
+            for name in rest:
+                add(total, await strip.sum(name, self._starts, self._breathe))
+            lines.append(await self._line((None, None), cells, total))
+            lines[-1].others = len(rest)
+            if self._has_depth:
+                self._add_depths(lines[-1], lambda one: strip.rest_depth(one, left_out))
         return lines
 
-    async def _sum(self, tallies: Collection[Tally]) -> Tally:
-        self._work += len(tallies) // 2
-        await self.breathe()
-        return Tally(
-            sum(tally.enqueued for tally in tallies),
-            sum(tally.done for tally in tallies),
-            sum(tally.failed for tally in tallies),
-            sum(tally.cancelled for tally in tallies),
-            sum(tally.requeued for tally in tallies),
-            merged(tally.waits for tally in tallies),
-            merged(tally.runs for tally in tallies),
+    async def _there(self, name: Name) -> bool:
+        """Whether there is anything to tell of a queue that a line of its own was asked for."""
+        return any(name in self._strip.at(start) for start in self._starts) or any(
+            one is not None and name[0] in one.picture for one in self._seen
         )
 
-    async def _rest(self, names: Sequence[Name], sums: dict[Name, Tally]) -> Figures:
-        """Groups that are not shown one by one, as one."""
-        together: dict[int, Tally] = {}
-        total = Tally()
-        for name in names:
-            add(total, sums[name])
-            for point, tally in self._groups.get(name, {}).items():
-                add(together.setdefault(point, Tally()), tally)
-                self._work += 1
-                await self.breathe()
-        line = await self._line((None, None), together, total)
-        line.others = len(names)
-        return line
-
-    async def _line(self, name: Name, tallies: dict[int, Tally], total: Tally) -> Figures:
-        empty = Tally()
-        cells = [tallies.get(point, empty) if self._up[point] else None for point in range(self._points)]
+    async def _line(self, name: Name, found: Sequence[Cell], total: Tally) -> Figures:
+        cells = [cell if up else None for cell, up in zip(found, self._up, strict=True)]
         waits, runs = [], []
         for cell in cells:
-            waits.append(_NOTHING if cell is None else quantiles(cell.waits, _PERCENTS))
-            runs.append(_NOTHING if cell is None else quantiles(cell.runs, _PERCENTS))
-            self._work += 2
-            await self.breathe()
+            wait, run = (_NOTHING, _NOTHING) if cell is None else cell.quantiles()
+            waits.append(wait)
+            runs.append(run)
+        await self._breathe(len(cells))
         return Figures(
             queue=name[0] or self._wish.queue,
             type=name[1] or self._wish.type,
@@ -257,7 +201,7 @@ class _Gathered:
                 "run": dict(zip(PERCENTS, quantiles(total.runs, _PERCENTS), strict=True)),
             },
             enqueued=[None if cell is None else cell.enqueued for cell in cells],
-            started=[None if cell is None else started(cell) for cell in cells],
+            started=[None if cell is None else cell.started for cell in cells],
             done=[None if cell is None else cell.done for cell in cells],
             failed=[None if cell is None else cell.failed for cell in cells],
             cancelled=[None if cell is None else cell.cancelled for cell in cells],
@@ -266,50 +210,41 @@ class _Gathered:
             run={share: [cell[n] for cell in runs] for n, share in enumerate(PERCENTS)},
         )
 
-    def _add_depths(self, line: Figures, pictures: Sequence[Picture], counts: Callable[[str], bool]) -> None:
+    def _add_depths(self, line: Figures, depth_of: Callable[[Seen], Depth]) -> None:
         pending: list[int | None] = []
         scheduled: list[int | None] = []
         running: list[int | None] = []
         ages: list[float | None] = []
-        end = self._since
-        before: Picture | None = None
+        before: Seen | None = None
         depth = Depth()
-        for point, picture in enumerate(pictures):
-            end += self._wish.length
-            if picture is not before:
-                before, depth = picture, Depth()
-                for queue, one in picture.items():
-                    if counts(queue):
-                        add_depth(depth, one)
-            up = self._up[point]
+        for start, one, up in zip(self._starts, self._seen, self._up, strict=True):
+            if one is not before:
+                before, depth = one, Depth() if one is None else depth_of(one)
             pending.append(depth.pending if up else None)
             scheduled.append(depth.scheduled if up else None)
             running.append(depth.running if up else None)
             since = depth.since if up else None
-            ages.append(None if since is None else round(max(0, end - since) / SECOND, 3))
+            age = None if since is None else round(max(0, start + self._wish.length - since) / SECOND, 3)
+            ages.append(age)
         line.pending, line.scheduled, line.running, line.oldest_age = pending, scheduled, running, ages
 
-    def _pictures(self) -> list[Picture]:
+    def _pictures(self) -> list[Seen | None]:
         """The depths at the end of every point: as the last document up to then told them."""
-        told = sorted(self._depths, key=lambda one: one[0])
-        pictures: list[Picture] = []
-        current: Picture = {}
+        length = self._wish.length
+        told = self._strip.told(self._starts.start - REPEAT - length)
+        found: list[Seen | None] = []
+        current: Seen | None = None
         at = 0
-        for point in range(self._points):
-            while at < len(told) and told[at][1] <= point:
-                current = told[at][2]
+        for start in self._starts:
+            while at < len(told) and told[at].start <= start:
+                current = told[at]
                 at += 1
-            pictures.append(current)
-        return pictures
+            found.append(current)
+        return found
 
 
-def _only(queue: str | None) -> Callable[[str], bool]:
-    return lambda name: queue is None or name == queue
-
-
-def _activity(tally: Tally) -> int:
-    ended = tally.done + tally.failed + tally.cancelled
-    return tally.enqueued + started(tally) + ended + tally.requeued
+def _depth_of(queue: str | None, one: Seen) -> Depth:
+    return one.total if queue is None else one.picture.get(queue, _NO_DEPTH)
 
 
 def _joined(runs: Sequence[Up], since: int, until: int) -> list[Up]:
@@ -325,4 +260,5 @@ def _joined(runs: Sequence[Up], since: int, until: int) -> list[Up]:
 
 
 _PERCENTS = list(PERCENTS.values())
+_NO_DEPTH = Depth()
 _NOTHING: list[float | None] = [None] * len(PERCENTS)

@@ -15,6 +15,7 @@ import secrets
 import zlib
 from collections import Counter, deque
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -24,6 +25,9 @@ from rota.engines.base import Engine
 from rota.model.clock import DAY, MINUTE, SECOND, Clock
 from rota.model.errors import StoreError
 from rota.model.job import Note, State
+
+if TYPE_CHECKING:
+    from rota.core.strip import Strips
 
 log = logging.getLogger("rota.series")
 
@@ -37,6 +41,8 @@ MAX_QUEUES = 200
 OTHER = "other"
 _KINDS = {FINE: "series-5s", COARSE: "series-1m"}
 _UP = "series-up"
+LATE = COARSE + COARSE // 2
+"""A document that is written so long after the beginning of its minute is late: others may have read that."""
 _UNWRITTEN = 240
 """Documents that wait for a store which cannot be written."""
 _DROP = 60
@@ -82,11 +88,12 @@ class Interval(msgspec.Struct, array_like=True):
     queues: dict[str, msgspec.Raw]
 
 
-class Up(msgspec.Struct):
-    """A server ran."""
+class Up(msgspec.Struct, omit_defaults=True):
+    """A server ran. ``late``: how often it wrote documents of minutes that were long over."""
 
     since: int
     until: int
+    late: int = 0
 
 
 _encode = msgspec.json.Encoder().encode
@@ -112,6 +119,7 @@ class Series:
         self._depth: dict[str, Depth] | None = None
         self._told_at = 0
         self._marked_at = 0
+        self._late = 0
         self._unwritten: dict[tuple[str, str], bytes] = {}
         self._recent: deque[tuple[int, Counter[str]]] = deque(maxlen=COARSE // FINE)
         self._closed_at = now
@@ -119,6 +127,8 @@ class Series:
         """What happened before this is written."""
         self.others = False
         """Whether other servers write documents, too."""
+        self.strips: Strips | None = None
+        """Made and used by those who read figures."""
         self.reading = asyncio.Lock()
         """Held while a history is read: one at a time is enough."""
 
@@ -177,7 +187,9 @@ class Series:
         mark = last or self._unwritten or now - self._marked_at >= MINUTE
         if mark:
             self._marked_at = now
-            self._unwritten[_UP, f"{_key(self._since)}-{self._id}"] = _encode(Up(self._since, now))
+            self._late += any(kind != _UP and _minute(key) < now - LATE for kind, key in self._unwritten)
+            up = Up(self._since, now, self._late)
+            self._unwritten[_UP, f"{_key(self._since)}-{self._id}"] = _encode(up)
             await self._write(now)
         self.told = self._open
 
@@ -188,13 +200,13 @@ class Series:
             # The number keeps this minute apart from one of the same time, should the clock be set back.
             self._number += 1
             self._minute, self._intervals, self._sum = minute, [], {}
-        self._intervals.append(_interval(start, now, depth, tallies))
+        self._intervals.append(msgspec.Raw(written(start, now, depth, tallies)))
         for kind, tally in tallies.items():
             add(self._sum.setdefault(kind, Tally()), tally)
         key = f"{_key(minute)}-{self._id}-{self._number:06d}"
         self._unwritten[_KINDS[FINE], key] = zlib.compress(_encode(self._intervals))
         # Not compressed: a day of these is read at once.
-        self._unwritten[_KINDS[COARSE], key] = _encode([_interval(minute, now, depth, self._sum)])
+        self._unwritten[_KINDS[COARSE], key] = _encode([msgspec.Raw(written(minute, now, depth, self._sum))])
 
     async def _write(self, now: int) -> None:
         while len(self._unwritten) > _UNWRITTEN:
@@ -282,12 +294,13 @@ def _fullest(found: dict[str, Depth]) -> dict[str, Depth]:
     return kept
 
 
-def _interval(start: int, now: int, depth: dict[str, Depth], tallies: Mapping[Kind, Tally]) -> msgspec.Raw:
+def written(start: int, now: int, depth: dict[str, Depth], tallies: Mapping[Kind, Tally]) -> bytes:
+    """An interval as it stands in a document."""
     queues: dict[str, dict[str, Tally]] = {}
     for (queue, type), tally in tallies.items():
         queues.setdefault(queue, {})[type] = tally
     busy = {queue: msgspec.Raw(_encode(_busy(types))) for queue, types in queues.items()}
-    return msgspec.Raw(_encode(Interval(start, now, depth, busy)))
+    return _encode(Interval(start, now, depth, busy))
 
 
 def _busy(types: Mapping[str, Tally]) -> Busy:
@@ -310,6 +323,11 @@ def _row(tally: Tally) -> Row:
         pack(tally.waits),
         pack(tally.runs),
     )
+
+
+def _minute(key: str) -> int:
+    """When the minute of a document began."""
+    return int(key.partition("-")[0]) * SECOND
 
 
 def _key(at: int) -> str:

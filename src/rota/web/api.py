@@ -143,7 +143,7 @@ def build(
     app.state.routes = ROUTES
     app.state.tickets = gate.tickets
     app.state.about = about or About()
-    return Ring(app, hot.routes, gate, max_body, hot.whole, front.refusals(fronts))
+    return Ring(app, hot.routes, gate, max_body, hot.whole, front.refusals(fronts), shared.kept)
 
 
 def build_fronts(service: Service, gate: Gate, max_body: int, fronts: Sequence[Front]) -> Ring:

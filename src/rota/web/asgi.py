@@ -23,6 +23,8 @@ BROKEN = "Something went wrong here; the log of the server says more."
 Hot = Callable[["Call"], Awaitable[tuple[int, bytes]]]
 Refusals = Callable[[str], Callable[[RotaError], ASGIApp] | None]
 """Who refuses at a path, where that is not up to us."""
+Kept = Callable[[Scope], ASGIApp | None]
+"""An answer that is there already."""
 Start = Callable[["Call", bytes], tuple["asyncio.Future[Any]", Callable[[Any], tuple[int, bytes]]]]
 """Does with a call and its body what can be done at once; what it waits for, and what to make of that."""
 
@@ -116,9 +118,11 @@ class Ring:
         max_body: int,
         whole: Mapping[str, Start] | None = None,
         refusals: Refusals = lambda path: None,
+        kept: Kept = lambda scope: None,
     ) -> None:
         self._app = app
         self._refusals = refusals
+        self._kept = kept
         self._hot = hot
         self._gate = gate
         self._max_body = max_body
@@ -140,7 +144,10 @@ class Ring:
                 target.check(scope.get("raw_path") or b"", scope["query_string"])
                 hot = self._hot.get((scope["method"], scope["path"]))
                 if hot is None:
-                    await self._through(scope, receive, send)
+                    if (kept := self._kept(scope)) is not None:
+                        await kept(scope, receive, send)
+                    else:
+                        await self._through(scope, receive, send)
                     return
                 call = Call(scope, receive, self._max_body)
                 status, body = await hot(call)

@@ -38,6 +38,7 @@ SAID: Routes = {
             Example("Whole jobs", 200, query={"whole": "true", "limit": "10"}),
         ),
         (codes.READ,),
+        ticket=True,
     ),
     ("GET", "/v1/suggest"): Said(
         "suggest",
