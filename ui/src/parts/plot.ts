@@ -39,7 +39,7 @@ export function draw(place: HTMLElement, shown: () => Shown, { height, group, un
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, ...(group && { sync: { key: group } }) },
       tzDate: (seconds) => (zone.peek() === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "UTC") : new Date(seconds * 1000)),
       axes: [
-        { ...axis, grid: { show: false }, space: 70, values: (_, splits) => splits.map((seconds) => clock(seconds)) },
+        { ...axis, grid: { show: false }, size: 26, space: 70, values: (_, splits) => splits.map((seconds) => clock(seconds)) },
         { ...axis, grid, size: 56, space: 32, ...(unit && { incrs: unit === "time" ? TIME : WHOLE }), values: (_, splits) => splits.map((value) => shown().format(value)) },
       ],
       scales: { y: { range: (_, __, high) => [0, high ? high * 1.08 : 1] } },

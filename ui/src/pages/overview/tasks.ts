@@ -81,7 +81,7 @@ export function lists(running: readonly Job[], waiting: readonly Job[], news: Re
     if (to === "active") active.push(told ? { ...one, started: told.at } : one);
     else if (to === "waiting") still.push([job, one]);
   }
-  active.sort((a, b) => (a.started ?? 0) - (b.started ?? 0));
+  active.sort((a, b) => (a.started ?? 0) - (b.started ?? 0) || (a.job < b.job ? -1 : 1));
   still.sort(([a], [b]) => b.priority - a.priority || (a.run_at < b.run_at ? -1 : a.run_at > b.run_at ? 1 : a.id < b.id ? -1 : 1));
   return { active, waiting: still.map(([, one]) => one) };
 }

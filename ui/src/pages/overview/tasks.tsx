@@ -77,7 +77,7 @@ function List({ name, tasks, loading, more, state }: ListProps) {
   const rest = tasks.length - SHOWN;
   const title = k(name);
   return (
-    <section class={`overview-tasklist ${name}`} aria-label={title}>
+    <section class={`overview-tasklist ${name === "active" ? "runs" : "waits"}`} aria-label={title}>
       <h3>{title} <b class="badge">{tasks.length}{more && "+"}</b></h3>
       {loading ? <Waiting rows={2} /> : !tasks.length && <p class="note overview-none">{k(`none.${name}`)}</p>}
       <ol>

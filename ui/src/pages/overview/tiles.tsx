@@ -5,6 +5,7 @@ import type { Figures } from "../../api/types.ts";
 import { compact, duration, number, rough } from "../../i18n/format.ts";
 import { pulse } from "../../live/socket.ts";
 import { Bar } from "../../parts/basics.tsx";
+import { Spark } from "../../parts/chart.tsx";
 import { Trend } from "../../parts/trend.tsx";
 import { href } from "../../route.ts";
 import { counts, depth, failedOf, perSecond, pooled } from "./figures.ts";
@@ -35,7 +36,7 @@ export function Tiles({ recent, day }: { recent: Figures | undefined; day: Figur
       <Tile name={t("running")} to={href(["jobs"], { state: "running" })} value={told && compact(told.jobs.running)} exact={told?.jobs.running} note={t("sub.running", { n: busy })}>{trend("running", "--running")}</Tile>
       <Tile name={t("scheduled")} to={href(["jobs"], { state: "scheduled" })} value={told && compact(told.jobs.scheduled)} exact={told?.jobs.scheduled} note={t("sub.scheduled")}>{trend("scheduled", "--scheduled")}</Tile>
       <Tile name={t("failed")} to={href(["failures"])} value={failed === null ? null : compact(failed)} bad={!!failed} note={told ? t("sub.failed", { n: told.jobs.failed }) : ""}>
-        <Trend values={hours ?? []} colour="--failed" label={t("day", { title: t("failed") })} />
+        <Spark values={hours ?? []} colour="--failed" label={t("day", { title: t("failed") })} />
       </Tile>
       <Tile name={t("enqueued")} to={href(["jobs"])} value={told && rough(told.rates.enqueued)} note={t("sub.enqueued")}>{trend("enqueued", "--accent")}</Tile>
       <Tile name={t("done")} to={href(["jobs"], { state: "done" })} value={told && rough(told.rates.done)} note={t("sub.done")}>{trend("done", "--done")}</Tile>
