@@ -25,9 +25,13 @@ interface ChartProps {
   height?: number;
   /** What is pointed at: charts of one group show the same moment. */
   group?: string;
+  /** What the values are, so that the steps of the axis are round: seconds, or things of which there is no half. */
+  unit?: "time" | "whole";
+  /** The first values are still to come. */
+  waiting?: boolean;
 }
 
-export function Chart({ title, at, lines, format = compact, height = 160, group }: ChartProps) {
+export function Chart({ title, at, lines, format = compact, height = 160, group, unit, waiting = false }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const latest = useRef({ at, lines, format });
@@ -42,8 +46,11 @@ export function Chart({ title, at, lines, format = compact, height = 160, group 
     let watcher: ResizeObserver | undefined;
     void import("./plot.ts").then(({ draw }) => {
       if (gone) return;
-      plot.current = draw(place, () => latest.current, { height, group });
-      watcher = new ResizeObserver(() => plot.current?.setSize({ width: place.clientWidth, height }));
+      plot.current = draw(place, () => latest.current, { height, group, unit });
+      watcher = new ResizeObserver(() => {
+        const width = place.clientWidth;
+        if (width && width !== plot.current?.width) plot.current?.setSize({ width, height });
+      });
       watcher.observe(place);
     });
     return () => {
@@ -52,7 +59,7 @@ export function Chart({ title, at, lines, format = compact, height = 160, group 
       plot.current?.destroy();
       plot.current = null;
     };
-  }, [names, look, height, group]);
+  }, [names, look, height, group, unit]);
 
   useEffect(() => {
     plot.current?.setData([at as number[], ...lines.map((line) => line.values as (number | null)[])]);
@@ -75,7 +82,7 @@ export function Chart({ title, at, lines, format = compact, height = 160, group 
       </figcaption>
       <div class="chart-box" style={{ height: `${height}px` }} role="img" aria-label={describe(title, at, lines, format)}>
         <div ref={box} />
-        {nothing && <p class="chart-empty">{t("chart.empty")}</p>}
+        {nothing && !waiting && <p class="chart-empty">{t("chart.empty")}</p>}
       </div>
     </figure>
   );

@@ -11,7 +11,19 @@ interface Shown {
   format: (value: number) => string;
 }
 
-export function draw(place: HTMLElement, shown: () => Shown, { height, group }: { height: number; group?: string | undefined }): uPlot {
+interface Look {
+  height: number;
+  group?: string | undefined;
+  unit?: "time" | "whole" | undefined;
+}
+
+const WHOLE = [1, 2, 5].flatMap((digit) => Array.from({ length: 12 }, (_, zeros) => digit * 10 ** zeros)).sort((a, b) => a - b);
+const TIME = [
+  ...[1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1].flatMap((unit) => [1, 2, 5].map((digit) => digit * unit)),
+  10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 432000, 864000, 1728000, 4320000, 8640000,
+];
+
+export function draw(place: HTMLElement, shown: () => Shown, { height, group, unit }: Look): uPlot {
   const colour = (name: string) => getComputedStyle(place).getPropertyValue(name).trim();
   const { at, lines } = shown();
   const tip = document.createElement("div");
@@ -27,8 +39,8 @@ export function draw(place: HTMLElement, shown: () => Shown, { height, group }: 
       cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false }, ...(group && { sync: { key: group } }) },
       tzDate: (seconds) => (zone.peek() === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "UTC") : new Date(seconds * 1000)),
       axes: [
-        { ...axis, grid: { show: false }, space: 70, values: (_, splits) => splits.map((seconds) => clock(seconds)) },
-        { ...axis, grid, size: 56, space: 32, values: (_, splits) => splits.map((value) => shown().format(value)) },
+        { ...axis, grid: { show: false }, size: 26, space: 70, values: (_, splits) => splits.map((seconds) => clock(seconds)) },
+        { ...axis, grid, size: 56, space: 32, ...(unit && { incrs: unit === "time" ? TIME : WHOLE }), values: (_, splits) => splits.map((value) => shown().format(value)) },
       ],
       scales: { y: { range: (_, __, high) => [0, high ? high * 1.08 : 1] } },
       series: [
@@ -36,7 +48,8 @@ export function draw(place: HTMLElement, shown: () => Shown, { height, group }: 
         ...lines.map((line) => ({
           stroke: colour(line.colour),
           width: 1.5,
-          points: { show: false },
+          // A value between two gaps is no line, and is seen all the same.
+          points: { show: false, size: 4, fill: colour(line.colour), filter: (plot: uPlot, series: number) => alone(plot.data[series] ?? []) },
           ...(line.area && { fill: soft(colour(line.colour)) }),
         })),
       ],
@@ -46,7 +59,8 @@ export function draw(place: HTMLElement, shown: () => Shown, { height, group }: 
           (plot) => {
             const { idx, left = -1 } = plot.cursor;
             const moment = idx === null || idx === undefined ? undefined : shown().at[idx];
-            tip.hidden = moment === undefined || left < 0;
+            // The others of the group show where, this one also what.
+            tip.hidden = moment === undefined || left < 0 || !plot.over.matches(":hover");
             if (moment === undefined || idx === null || idx === undefined) return;
             const rows = shown().lines.map((line) => {
               const value = line.values[idx];
@@ -65,6 +79,14 @@ export function draw(place: HTMLElement, shown: () => Shown, { height, group }: 
     [at as number[], ...lines.map((line) => line.values as (number | null)[])],
     place,
   );
+}
+
+/** The places of values that have no neighbours. */
+function alone(values: ArrayLike<number | null | undefined>): number[] | null {
+  const found: number[] = [];
+  const there = (place: number) => values[place] !== null && values[place] !== undefined;
+  for (let place = 0; place < values.length; place++) if (there(place) && !there(place - 1) && !there(place + 1)) found.push(place);
+  return found.length ? found : null;
 }
 
 function row(line: Line, value: string): HTMLElement {
