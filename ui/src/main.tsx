@@ -6,7 +6,7 @@ import "./styles/layout.css";
 import "./styles/parts.css";
 import { App } from "./app.tsx";
 import { listen } from "./commands.ts";
-import { language } from "./i18n/define.ts";
+import { language, speak } from "./i18n/define.ts";
 import { connect } from "./live/socket.ts";
 import { dress } from "./theme.ts";
 
@@ -16,4 +16,4 @@ effect(() => {
 });
 listen();
 connect();
-render(<App />, document.getElementById("app") as HTMLElement);
+void speak().then(() => render(<App />, document.getElementById("app") as HTMLElement));

@@ -1,0 +1,52 @@
+import { readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Plugin } from "vite";
+
+const SOURCE = join(import.meta.dirname, "src");
+const DEFINE = join(SOURCE, "i18n", "define.ts");
+const VIRTUAL = "virtual:texts/";
+
+/** Texts are written side by side in all languages and read in one: this puts those of each language into a file of
+ * its own, of which a page loads just one. A module `texts.ts` then holds names only. */
+export function texts(): Plugin {
+  return {
+    name: "rota-texts",
+    enforce: "pre",
+    resolveId: (id) => (id.startsWith(VIRTUAL) ? `\0${id}` : null),
+    async load(id) {
+      if (id.startsWith(`\0${VIRTUAL}`)) {
+        const language = id.slice(VIRTUAL.length + 1);
+        const whole = Object.fromEntries((await all()).map(([name, some]) => [name, some[language]]));
+        return `export default ${JSON.stringify(whole)};`;
+      }
+      if (!id.startsWith(SOURCE) || !id.endsWith("/texts.ts")) return null;
+      const lines = (await names(id)).map((name) => `export const ${name} = say(${JSON.stringify(key(id, name))});`);
+      return [`import { say } from ${JSON.stringify(DEFINE)};`, ...lines].join("\n");
+    },
+  };
+}
+
+async function all(): Promise<[string, Record<string, unknown>][]> {
+  const { defined } = (await import(pathToFileURL(DEFINE).href)) as { defined: Record<string, unknown>[] };
+  const files = readdirSync(SOURCE, { recursive: true, encoding: "utf8" }).filter((name) => /(^|[/\\])texts\.ts$/.test(name));
+  const found: [string, Record<string, unknown>][] = [];
+  for (const file of files.sort().map((name) => join(SOURCE, name))) {
+    defined.length = 0;
+    // Node keeps what it imported; a build happens once, so nothing is asked for twice but by the next language.
+    await import(`${pathToFileURL(file).href}?${(turn += 1)}`);
+    (await names(file)).forEach((name, at) => found.push([key(file, name), defined[at] ?? {}]));
+  }
+  return found;
+}
+
+let turn = 0;
+
+async function names(file: string): Promise<string[]> {
+  return [...(await readFile(file, "utf8")).matchAll(/^export const (\w+) = define\(/gm)].map(([, name]) => name as string);
+}
+
+function key(file: string, name: string): string {
+  return `${relative(SOURCE, file).replace(/\/?texts\.ts$/, "")}:${name}`;
+}
