@@ -24,7 +24,7 @@ export function Charts() {
   if (data) before.current = data;
   const shown = data ?? before.current;
   return (
-    <section class="overview-charts" aria-busy={!data && !error}>
+    <section class="overview-charts" aria-label={t("charts")} aria-busy={!data && !error}>
       <header>
         <h2>{t("charts")}</h2>
         <QueueChoice value={queue} />
