@@ -8,6 +8,7 @@ import { compact, times, zone, zoneName } from "./i18n/format.ts";
 import { epoch, paused, pulse, status } from "./live/socket.ts";
 import { isPage, MENU, PAGES, type PageName } from "./pages/all.ts";
 import { Button, Empty, Waiting } from "./parts/basics.tsx";
+import { Bulk } from "./parts/bulk.tsx";
 import { Dialog, Questions } from "./parts/dialog.tsx";
 import { Icon } from "./parts/icons.tsx";
 import { Menu } from "./parts/menu.tsx";
@@ -39,6 +40,7 @@ export function App() {
       <Palette />
       <Help />
       <Questions />
+      <Bulk />
       <Toasts />
       {locked.value && <Token />}
     </>

@@ -112,7 +112,8 @@ export interface Worker {
   queues: string[];
   types: string[] | null;
   slots: number;
-  running: string[];
+  /** How many jobs it has in hand. */
+  running: number;
   connected_at: string;
   last_beat: string;
   draining: boolean;
