@@ -253,7 +253,7 @@ async def test_many_filters_at_once_give_what_each_gives(engine: Engine) -> None
     chance = random.Random(8)
     jobs = await mixed(engine, chance)
     whole = {one.id: one for one in await engine.get(jobs)}
-    for _ in range(120):
+    for _ in range(60):
         match, fits = some(chance, jobs)
         await check(engine, match, [id for id in jobs if all(fit(whole[id]) for fit in fits)])
 
