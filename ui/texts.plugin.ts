@@ -18,8 +18,8 @@ export function texts(): Plugin {
     async load(id) {
       if (id.startsWith(`\0${VIRTUAL}`)) {
         const language = id.slice(VIRTUAL.length + 1);
-        const whole = Object.fromEntries((await all()).map(([name, some]) => [name, some[language]]));
-        return `export default ${JSON.stringify(whole)};`;
+        const table = Object.fromEntries((await (whole ??= all())).map(([name, some]) => [name, some[language]]));
+        return `export default ${JSON.stringify(table)};`;
       }
       if (!id.startsWith(SOURCE) || !id.endsWith("/texts.ts")) return null;
       const lines = (await names(id)).map((name) => `export const ${name} = say(${JSON.stringify(key(id, name))});`);
@@ -28,20 +28,20 @@ export function texts(): Plugin {
   };
 }
 
+// One reading for all languages: they are asked for at the same time, and `defined` is one list.
+let whole: ReturnType<typeof all> | undefined;
+
 async function all(): Promise<[string, Record<string, unknown>][]> {
   const { defined } = (await import(pathToFileURL(DEFINE).href)) as { defined: Record<string, unknown>[] };
   const files = readdirSync(SOURCE, { recursive: true, encoding: "utf8" }).filter((name) => /(^|[/\\])texts\.ts$/.test(name));
   const found: [string, Record<string, unknown>][] = [];
   for (const file of files.sort().map((name) => join(SOURCE, name))) {
     defined.length = 0;
-    // Node keeps what it imported; a build happens once, so nothing is asked for twice but by the next language.
-    await import(`${pathToFileURL(file).href}?${(turn += 1)}`);
+    await import(pathToFileURL(file).href);
     (await names(file)).forEach((name, at) => found.push([key(file, name), defined[at] ?? {}]));
   }
   return found;
 }
-
-let turn = 0;
 
 async function names(file: string): Promise<string[]> {
   return [...(await readFile(file, "utf8")).matchAll(/^export const (\w+) = define\(/gm)].map(([, name]) => name as string);
