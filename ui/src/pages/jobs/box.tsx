@@ -30,9 +30,11 @@ export function Box({ search, issues: given, onSearch }: BoxProps) {
   const shown = open && some.length > 0;
 
   useEffect(() => {
+    setWrong([]);
+    // What was typed stays as it was typed, as long as it means the same.
+    if (print(parse(text).search) === said) return;
     setText(said);
     setCaret(said.length);
-    setWrong([]);
   }, [said]);
   useEffect(() => {
     if (chosen >= 0) list.current?.children[chosen]?.scrollIntoView({ block: "nearest" });
@@ -42,7 +44,7 @@ export function Box({ search, issues: given, onSearch }: BoxProps) {
     const { search: wanted, issues } = parse(from);
     setWrong(issues);
     if (issues.length) return;
-    setText(print(wanted));
+    if (!from) setText("");
     onSearch(wanted);
   };
   const take = (one: Suggestion) => {

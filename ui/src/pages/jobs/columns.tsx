@@ -44,7 +44,7 @@ const CELLS: Record<Column, (job: Job) => ComponentChildren> = {
   ),
   type: (job) => <a class="jobs-link" href={href(["job", job.id])} title={job.type}>{job.type}</a>,
   // The end of an id tells jobs apart; its beginning is the time.
-  id: (job) => <code class="jobs-id" title={job.id}>{job.id.slice(-12)}</code>,
+  id: (job) => <code class="jobs-id" title={job.id}>{job.id.slice(-8)}</code>,
   queue: (job) => <span title={job.queue}>{job.queue}</span>,
   tags: (job) => (job.tags.length ? <span class="jobs-tags" title={job.tags.join("\n")}>{job.tags.slice(0, 2).map((tag) => <span class="tag" key={tag}>{tag}</span>)}{job.tags.length > 2 && <small class="note">+{job.tags.length - 2}</small>}</span> : nothing),
   created: (job) => <When at={job.created_at} />,

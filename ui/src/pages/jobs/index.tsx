@@ -103,6 +103,7 @@ export default function Jobs() {
             <Tabs search={search} onChoose={(states) => find({ ...search, state: states })} />
             <Menu
               label={t("everything")}
+              icon="down"
               kind="quiet"
               small
               items={(["retry", "cancel", "delete"] as const).map((one) => ({ label: t(`every.${one}`), icon: one === "retry" ? "retry" : one === "cancel" ? "stop" : "trash", danger: one === "delete", disabled: !fits(one) || issues.length > 0, act: () => every(one) }))}

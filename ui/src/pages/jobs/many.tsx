@@ -37,6 +37,8 @@ export function Many({ act, target, filter, onClose }: Wanted & { onClose: (chan
       setStage("broken");
     }
   };
+  // With each stage other buttons are there; the focus must not be lost with those that went.
+  useEffect(() => document.querySelector<HTMLElement>(".jobs-many > footer button:last-child")?.focus(), [stage]);
   useEffect(() => {
     void go(true);
     return () => run.current.abort();
@@ -54,12 +56,12 @@ export function Many({ act, target, filter, onClose }: Wanted & { onClose: (chan
     : stage === "asking" && count > 0 ? (
       <>
         <Button onClick={close}>{t("leave")}</Button>
-        <Button kind={act === "retry" ? "primary" : "danger"} autofocus onClick={() => go(false)}>{t(`do.${act}`, { n: count })}</Button>
+        <Button kind={act === "retry" ? "primary" : "danger"} onClick={() => go(false)}>{t(`do.${act}`, { n: count })}</Button>
       </>
     )
-    : <Button onClick={close} autofocus>{t(stage === "counting" ? "leave" : "close")}</Button>;
+    : <Button onClick={close}>{t(stage === "counting" ? "leave" : "close")}</Button>;
   return (
-    <Dialog title={t(stage === "asking" && count > 0 ? `ask.${act}` : `many.${act}`, { n: count })} class="jobs-many" {...(stage !== "doing" && { onClose: close })} acts={acts}>
+    <Dialog title={t(stage === "asking" && count > 0 ? `ask.${act}` : `many.${act}`, { n: count })} class="jobs-many" onClose={stage === "doing" ? stop : close} acts={acts}>
       {filter === null ? <p class="note">{t("ticked")}</p> : filter ? <p class="jobs-filter"><span class="note">{t("matching")}</span> <code>{filter}</code></p> : <p class="jobs-filter wrong">{t("nofilter")}</p>}
       {stage === "counting" && (
         <div class="jobs-far" role="status">

@@ -12,7 +12,7 @@ export function Tabs({ search, onChoose }: { search: Search; onChoose: (states: 
   const tab = (key: string, label: string, pressed: boolean, count: number | undefined, states: readonly State[]) => (
     <button key={key} type="button" class={`jobs-tab ${key}`} aria-pressed={pressed} onClick={() => onChoose(states)}>
       {label}
-      <span class="jobs-count number">{count === undefined ? "" : compact(count)}</span>
+      <span class={`jobs-count number${count ? "" : " none"}`}>{count === undefined ? "" : compact(count)}</span>
     </button>
   );
   return (
