@@ -24,6 +24,8 @@ test("it says where the fault is", () => {
   const where = (text: string) => { try { parse(text); } catch (error) { const { what, line, column, sign } = error as NotJson; return [what, line, column, sign]; } return null; };
   assert.deepEqual(where('{\n  "a": 1,\n  b: 2\n}'), ["text", 3, 3, "b"]);
   assert.deepEqual(where('{"a": 1 "b"'), ["sign", 1, 9, '"']);
+  assert.deepEqual(where('{"a": "b\nc"}'), ["sign", 1, 9, "\\n"]);
+  assert.deepEqual(where("[-x]"), ["number", 1, 2, "-"]);
   assert.deepEqual(where('[1,\n'), ["end", 2, 1, ""]);
   assert.equal(where("[".repeat(100_000))?.[0], "deep");
 });

@@ -20,7 +20,8 @@ export class NotJson extends Error {
     super(`${what} at ${at}`);
     const before = text.slice(0, at);
     this.what = at >= text.length ? "end" : what;
-    this.sign = [...text.slice(at, at + 2)][0] ?? "";
+    const sign = [...text.slice(at, at + 2)][0] ?? "";
+    this.sign = sign < " " ? JSON.stringify(sign).slice(1, -1) : sign;
     this.line = before.split("\n").length;
     this.column = at - before.lastIndexOf("\n");
   }
@@ -29,7 +30,8 @@ export class NotJson extends Error {
 const DEEP = 500;
 const SPACE = /[ \t\n\r]*/y;
 const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
-const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
+const PLAIN = /[^"\\\u0000-\u001f]+/y;
+const ESCAPE = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
 const WORDS: [string, Node][] = [["true", { kind: "boolean", value: true }], ["false", { kind: "boolean", value: false }], ["null", { kind: "null" }]];
 
 export function parse(text: string): Node {
@@ -50,8 +52,13 @@ export function parse(text: string): Node {
     return found;
   };
   const string = (): string => {
-    const found = match(STRING);
-    return found === null ? fail("text") : (JSON.parse(found) as string);
+    const start = at;
+    if (text[at] !== '"') fail("text");
+    at += 1;
+    // Piece by piece: one pattern for all of it would run out of stack in a text of some megabytes.
+    while (text[at] !== '"') if (match(PLAIN) === null && match(ESCAPE) === null) fail();
+    at += 1;
+    return JSON.parse(text.slice(start, at)) as string;
   };
   const value = (deep: number): Node => {
     if (deep > DEEP) fail("deep");
@@ -82,7 +89,7 @@ export function parse(text: string): Node {
       }
     }
     const number = match(NUMBER);
-    return number === null ? fail() : { kind: "number", text: number };
+    return number === null ? fail(/[-+.\d]/.test(sign ?? "") ? "number" : "sign") : { kind: "number", text: number };
   };
   const list = (end: string, one: () => void) => {
     at += 1;
@@ -137,4 +144,35 @@ export function member(node: Node | undefined, name: string): Node | undefined {
 /** As JavaScript has it: digits may go. For what is known to be small. */
 export function plain(node: Node): unknown {
   return JSON.parse(print(node));
+}
+
+/** The path of a member, as the filter `payload` wants it: `items.0.sku`. */
+export function step(path: string, name: string): string {
+  return `${path}${path && "."}${name.replace(/[.:\\]/g, "\\$&")}`;
+}
+
+/** A value as that filter wants it: texts bare unless they could be read as something else. */
+export function sought(node: Node): string {
+  if (node.kind !== "string") return print(node);
+  const quoted = JSON.stringify(node.value);
+  try {
+    JSON.parse(node.value);
+    return quoted;
+  } catch {
+    return node.value.startsWith('"') ? quoted : node.value;
+  }
+}
+
+/** How many levels may be open, at least one, so that at most so many lines are drawn; `wide` in each list. */
+export function levels(node: Node, lines: number, wide: number): number {
+  let row: Node[] = [node];
+  let count = 1;
+  let deep = 0;
+  while (row.length) {
+    row = row.flatMap((one) => (one.kind === "object" ? one.members.slice(0, wide).map(([, value]) => value) : one.kind === "array" ? one.items.slice(0, wide) : []));
+    count += row.length;
+    if (count > lines) break;
+    deep += 1;
+  }
+  return Math.max(1, deep);
 }

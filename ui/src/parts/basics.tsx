@@ -117,10 +117,11 @@ export function Bar({ value, label }: { value: number | null; label: string }) {
   return <progress class="bar" aria-label={label} {...(value !== null && { value, max: 1 })} />;
 }
 
-export function Copy({ text, label }: { text: string; label?: string }) {
+/** `text` may be made when it is wanted. */
+export function Copy({ text, label }: { text: string | (() => string); label?: string }) {
   const [done, setDone] = useState(false);
   const act = async () => {
-    await copy(text);
+    await copy(typeof text === "string" ? text : text());
     setDone(true);
     setTimeout(() => setDone(false), 1500);
   };

@@ -8,6 +8,7 @@ import { Button, Fault } from "../../parts/basics.tsx";
 import { Dialog } from "../../parts/dialog.tsx";
 import { told } from "../../parts/toasts.tsx";
 import { go, href } from "../../route.ts";
+import { binary, body, carried, edited, fields as begin, type Fields, header, type Members, uploaded } from "./request.ts";
 import { t } from "./texts.ts";
 
 interface EditProps {
@@ -16,24 +17,22 @@ interface EditProps {
   onClose: () => void;
 }
 
-/** A header that says which job this one was made from. */
-export const ORIGIN = "edited-from";
-
 export function Edit({ job, payload, onClose }: EditProps) {
-  const binary = job.payload_base64 !== undefined;
+  const bytes = job.payload_base64 !== undefined;
   const [text, setText] = useState(() => (payload ? print(payload, 2) : ""));
-  const [fields, setFields] = useState({ type: job.type, queue: job.queue, priority: String(job.priority), tags: job.tags.filter((tag) => !tag.startsWith("front:")).join(", "), delay: "", max: String(job.max_attempts) });
+  const [fields, setFields] = useState(() => begin(job));
   const [problem, setProblem] = useState<Problem | null>(null);
   const [busy, setBusy] = useState(false);
-  const upload = uploaded(job);
-  const set = (name: keyof typeof fields) => (event: { currentTarget: HTMLInputElement }) => setFields({ ...fields, [name]: event.currentTarget.value });
+  const upload = uploaded(payload);
+  const set = (name: keyof Fields) => (event: { currentTarget: HTMLInputElement }) => setFields({ ...fields, [name]: event.currentTarget.value });
 
   const run = async (event: Event) => {
     event.preventDefault();
     setBusy(true);
     setProblem(null);
     try {
-      const made = await (upload ? again(job, members(job, fields, withoutUpload(text))) : store(job, fields, binary ? null : text));
+      const members = [...edited(job, fields), ...(bytes ? binary(job) : carried(text, upload))];
+      const made = await (upload ? storeWithUpload(job.id, members) : store(members));
       told("done", t("submitted"));
       onClose();
       go(href(["job", made.id]));
@@ -44,17 +43,17 @@ export function Edit({ job, payload, onClose }: EditProps) {
       setBusy(false);
     }
   };
-  const field = (name: keyof typeof fields, label: string, numeric = false) => (
+  const field = (name: keyof Fields, label: string, numeric = false) => (
     <label class="field">
       <span>{label}</span>
       <input class="input" name={name} value={fields[name]} autocomplete="off" inputMode={numeric ? "decimal" : undefined} aria-invalid={problem?.field === FIELDS[name]} onInput={set(name)} />
     </label>
   );
   return (
-    <Dialog title={t("edit.title")} class="job-edit" onClose={onClose} acts={<><span class="note">{t("edit.note")}</span><Button kind="primary" icon="play" type="submit" form="job-edit" busy={busy} disabled={!binary && !!fault(text)}>{t("submit")}</Button></>}>
+    <Dialog title={t("edit.title")} class="job-edit" onClose={onClose} acts={<><span class="note">{t("edit.note")}</span><Button kind="primary" icon="play" type="submit" form="job-edit" busy={busy} disabled={!bytes && !!fault(text)}>{t("submit")}</Button></>}>
       <form class="form" id="job-edit" onSubmit={run}>
         {problem && <Fault error={problem} />}
-        {binary ? <p class="note">{t("bytes")}</p> : <JsonEditor value={text} label={t("payload")} onChange={setText} rows={8} autofocus />}
+        {bytes ? <p class="note">{t("bytes")}</p> : <JsonEditor value={text} label={t("payload")} onChange={setText} rows={8} autofocus />}
         {upload && <p class="note">{t("edit.upload")}</p>}
         <div class="job-edit-fields">
           {field("type", t("type"))}
@@ -71,44 +70,16 @@ export function Edit({ job, payload, onClose }: EditProps) {
 
 const FIELDS = { type: "type", queue: "queue", priority: "priority", tags: "tags", delay: "delay", max: "max_attempts" };
 
-function members(job: WholeJob, fields: Record<keyof typeof FIELDS, string>, payload: string | null): string {
-  const number = (text: string) => (text.trim() && Number.isFinite(Number(text)) ? text.trim() : JSON.stringify(text));
-  const found: [string, string][] = [
-    ["type", JSON.stringify(fields.type.trim())],
-    ["queue", JSON.stringify(fields.queue.trim())],
-    ["priority", number(fields.priority)],
-    ["max_attempts", number(fields.max)],
-    ["tags", JSON.stringify(fields.tags.split(",").map((one) => one.trim()).filter(Boolean))],
-    ["headers", JSON.stringify({ ...job.headers, [ORIGIN]: job.id })],
-  ];
-  if (fields.delay.trim()) found.push(["delay", number(fields.delay)]);
-  if (job.timeout !== null) found.push(["timeout", String(job.timeout)]);
-  if (job.retry !== null) found.push(["retry", JSON.stringify(job.retry)]);
-  if (job.retention !== null) found.push(["retention", String(job.retention)]);
-  if (payload !== null && payload.trim()) found.push(["payload", payload]);
-  return `{${found.map(([name, value]) => `${JSON.stringify(name)}: ${value}`).join(", ")}}`;
-}
-
-async function store(job: WholeJob, fields: Record<keyof typeof FIELDS, string>, payload: string | null): Promise<{ id: string }> {
-  let body = members(job, fields, payload);
-  if (payload === null) body = `${body.slice(0, -1)}, "payload_base64": ${JSON.stringify(job.payload_base64)}, "content_type": ${JSON.stringify(job.content_type)}}`;
-  return (await send("POST", "v1/jobs", { body })).json();
+async function store(members: Members): Promise<Made> {
+  return (await send("POST", "v1/jobs", { body: body(members) })).json();
 }
 
 /** With the archive that came with it. */
-async function again(job: WholeJob, about: string): Promise<{ id: string }> {
-  const archive = await (await send("GET", `v1/jobs/${job.id}/upload`)).blob();
-  const ascii = about.replace(/[\u0080-\uffff]/g, (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`).replace(/[\r\n]+/g, " ");
-  return (await send("POST", "v1/jobs", { body: archive, headers: { "content-type": "application/zip", "rota-job": ascii } })).json();
+async function storeWithUpload(id: string, members: Members): Promise<Made> {
+  const archive = await (await send("GET", `v1/jobs/${id}/upload`)).blob();
+  return (await send("POST", "v1/jobs", { body: archive, headers: { "content-type": "application/zip", "rota-job": header(members) } })).json();
 }
 
-export function uploaded(job: WholeJob): boolean {
-  const payload = job.payload;
-  return typeof payload === "object" && payload !== null && "upload" in payload && typeof payload.upload === "object";
-}
-
-/** The server says anew what came with the job. */
-function withoutUpload(text: string): string {
-  const { upload: _, ...rest } = JSON.parse(text) as Record<string, unknown>;
-  return JSON.stringify(rest);
+interface Made {
+  id: string;
 }

@@ -4,7 +4,7 @@ import type { Retry, WholeJob } from "../../api/types.ts";
 import { duration } from "../../i18n/format.ts";
 import { Copy, Panel, When } from "../../parts/basics.tsx";
 import { href } from "../../route.ts";
-import { ORIGIN } from "./edit.tsx";
+import { ORIGIN } from "./request.ts";
 import { t } from "./texts.ts";
 
 export function Facts({ job }: { job: WholeJob }) {

@@ -1,25 +1,27 @@
 /** One job: what it is, why it is where it is, what happened, and what can be done about it. */
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { download, post, remove } from "../../api/http.ts";
 import { useQuery } from "../../api/query.ts";
-import { ENDED, type Explanation, type Failure, type WholeJob } from "../../api/types.ts";
+import { ENDED, type Explanation } from "../../api/types.ts";
 import { useCommands } from "../../commands.ts";
 import { language } from "../../i18n/define.ts";
-import { absolute, number } from "../../i18n/format.ts";
-import { JsonView } from "../../json/JsonView.tsx";
-import { print, type Node } from "../../json/parse.ts";
+import { number } from "../../i18n/format.ts";
+import { sought, type Node } from "../../json/parse.ts";
 import { watch } from "../../live/socket.ts";
 import { act, Bar, Button, copy, Copy, Empty, Fault, Panel, State, Waiting } from "../../parts/basics.tsx";
 import { sure } from "../../parts/dialog.tsx";
-import { Icon } from "../../parts/icons.tsx";
 import { go, href, place } from "../../route.ts";
-import { Edit, uploaded } from "./edit.tsx";
+import { Again } from "./again.tsx";
+import { Edit } from "./edit.tsx";
 import { Facts } from "./facts.tsx";
 import { Logs } from "./logs.tsx";
-import { quote, read, type Shown } from "./read.ts";
+import { read, type Shown } from "./read.ts";
+import { uploaded } from "./request.ts";
 import { t } from "./texts.ts";
 import { Timeline } from "./timeline.tsx";
 import { Value } from "./value.tsx";
+import { Why } from "./why.tsx";
+import { Wrong } from "./wrong.tsx";
 import "./style.css";
 
 export default function JobPage() {
@@ -30,7 +32,9 @@ export default function JobPage() {
 function Whole({ id }: { id: string }) {
   const address = `v1/jobs/${encodeURIComponent(id)}`;
   const { data, error, refresh } = useQuery<Shown>(address, { parse: read });
-  const explained = useQuery<Explanation>(data ? `${address}/explain` : null);
+  const waits = data && !ENDED.includes(data.job.state);
+  // What it waits for changes with other jobs and with workers, of which its own topic tells nothing.
+  const explained = useQuery<Explanation>(data ? `${address}/explain` : null, waits ? { every: 3000 } : {});
   const [progress, setProgress] = useState<{ value: number | null; message: string | null } | null>(null);
   const state = data?.job.state;
 
@@ -43,23 +47,26 @@ function Whole({ id }: { id: string }) {
       }),
     [id, refresh],
   );
-  useEffect(() => void explained.refresh(), [state, data?.job.attempt, data?.job.cancel_requested]);
+  useEffect(() => void explained.refresh(), [state, data?.job.lease, data?.job.run_at, data?.job.cancel_requested]);
+  // The next try begins anew.
+  useEffect(() => setProgress(null), [data?.job.lease]);
 
   if (error?.status === 404 || error?.code === "invalid_id") return <Gone />;
   if (!data) return <>{<h1 class="job-title">{t("title")}</h1>}{error ? <Fault error={error} retry={refresh} /> : <Waiting rows={8} />}</>;
   const { job } = data;
-  const shown = job.state === "running" ? (progress ?? job.progress) : null;
+  const shown = progress ?? job.progress;
+  const find = (path: string, value: Node) => href(["jobs"], { payload: `${path}:${sought(value)}` });
   return (
     <>
       {error && <Fault error={error} retry={refresh} />}
       <Top shown={data} refresh={refresh} />
-      {shown && <Running value={shown.value} message={shown.message} />}
+      {job.state === "running" && <Running value={shown?.value ?? null} message={shown?.message ?? null} />}
       <div class="job-columns">
         <div class="stack">
-          {explained.data && <Why told={explained.data} job={job} />}
+          {!explained.error && <Why told={explained.data} job={job} />}
           {job.error && <Wrong error={job.error} details={data.details} job={job} />}
-          <Panel title={t("payload")} aside={uploaded(job) && <Button small icon="download" onClick={() => act(() => download(`${address}/upload`))}>{t("upload")}</Button>}>
-            <Value label={t("payload")} json={data.payload} base64={job.payload_base64} type={job.content_type} name={`${job.id}-payload`} />
+          <Panel title={t("payload")} aside={uploaded(data.payload) && <Button small icon="download" onClick={() => act(() => download(`${address}/upload`))}>{t("upload")}</Button>}>
+            <Value label={t("payload")} json={data.payload} base64={job.payload_base64} type={job.content_type} name={`${job.id}-payload`} find={find} />
           </Panel>
           <Result shown={data} />
           <Logs id={job.id} ended={ENDED.includes(job.state)} />
@@ -138,61 +145,6 @@ function Running({ value, message }: { value: number | null; message: string | n
   );
 }
 
-function Why({ told, job }: { told: Explanation; job: WholeJob }) {
-  const [first, ...others] = told.causes;
-  if (!first) return null;
-  const level = job.state === "failed" ? "bad" : job.state === "done" ? "good" : ["no_worker", "unknown_type", "queue_paused", "expires_first", "programs_off", "programs_refused", "lease_overdue"].includes(first.cause) ? "warn" : "";
-  const when = told.at && t(told.certainty === "known" ? "at" : told.certainty === "not_before" ? "not.before" : "about", { when: absolute(told.at) });
-  return (
-    <section class={`job-why ${level}`} aria-label={t("why")}>
-      <Icon name={level === "good" ? "check" : level === "" ? "info" : "alert"} />
-      <div>
-        <p class="job-why-head">{headline(first)}{when && <span class="note"> {when}</span>}</p>
-        {language.value === "en" && <p>{first.sentence}</p>}
-        {others.length > 0 && <ul>{others.map((one) => <li key={one.cause}>{language.value === "en" ? one.sentence : headline(one)}</li>)}</ul>}
-      </div>
-    </section>
-  );
-}
-
-const CAUSES = ["scheduled", "backoff", "snoozed", "due", "queue_paused", "server_draining", "programs_off", "programs_refused", "programs_opening", "no_worker", "unknown_type", "workers_draining", "slots_full", "jobs_ahead", "starting", "running", "cancel_requested", "timeout_overdue", "worker_away", "lease_overdue", "done", "attempts_used_up", "not_retryable", "timed_out", "worker_lost", "cancelled", "expired", "failed", "unique_held", "holds_unique_key", "expires", "expiring", "expires_first", "clock_jumped"] as const;
-
-/** In the reader's language; a cause of a newer server in the server's words. */
-function headline({ cause, sentence }: { cause: string; sentence: string }): string {
-  const known = CAUSES.find((one) => one === cause);
-  return known ? t(`cause.${known}`) : sentence;
-}
-
-function Wrong({ error, details, job }: { error: Failure; details: Node | null; job: WholeJob }) {
-  const frames = useMemo(() => (error.traceback ?? "").split("\n"), [error.traceback]);
-  return (
-    <Panel
-      class="job-wrong"
-      title={<>{t("error")}: <code>{error.type}</code></>}
-      aside={job.fingerprint && <a href={href(["jobs"], { fingerprint: job.fingerprint })}>{t("alike")}</a>}
-    >
-      <p class="job-message">{error.message}</p>
-      {error.traceback && (
-        <details open>
-          <summary>{t("traceback")}</summary>
-          <div class="job-trace">
-            <Copy text={error.traceback} label={t("traceback")} />
-            <pre tabIndex={0}>{frames.map((line, at) => <span key={at} class={ours(line, frames[at - 1]) ? "ours" : undefined}>{`${line}\n`}</span>)}</pre>
-          </div>
-        </details>
-      )}
-      {details && <details><summary>{t("details")}</summary><JsonView value={details} label={t("details")} /></details>}
-    </Panel>
-  );
-}
-
-/** A line of the user's own code: not of Python's library, of packages or of Rota. */
-function ours(line: string, before: string | undefined): boolean {
-  const place = /^\s*File "([^"]+)"/;
-  const found = place.exec(line) ?? (before === undefined ? null : place.exec(before));
-  return !!found && !/site-packages|[/\\]lib[/\\]python|[/\\]rota[/\\](sdk|handlers)|<frozen/.test(found[1] ?? "");
-}
-
 function Result({ shown }: { shown: Shown }) {
   const { job } = shown;
   const none = job.result_base64 === undefined && (shown.result === null || shown.result.kind === "null");
@@ -204,19 +156,6 @@ function Result({ shown }: { shown: Shown }) {
       {none && job.state !== "done" ? <p class="note">{t(ENDED.includes(job.state) ? "result.never" : "result.none")}</p> : <Value label={t("result")} json={shown.result} base64={job.result_base64} type={job.result_type} name={`${job.id}-result`} />}
     </Panel>
   );
-}
-
-function Again({ shown }: { shown: Shown }) {
-  const { job, payload } = shown;
-  const line = useMemo(() => {
-    const members: [string, string][] = [["type", JSON.stringify(job.type)], ["queue", JSON.stringify(job.queue)]];
-    if (payload) members.push(["payload", print(payload)]);
-    else if (job.payload_base64 !== undefined) members.push(["payload_base64", JSON.stringify(job.payload_base64)], ["content_type", JSON.stringify(job.content_type)]);
-    if (job.priority) members.push(["priority", String(job.priority)]);
-    if (job.tags.length) members.push(["tags", JSON.stringify(job.tags.filter((tag) => !tag.startsWith("front:")))]);
-    return `curl --json ${quote(`{${members.map(([name, value]) => `${JSON.stringify(name)}: ${value}`).join(", ")}}`)} ${quote(new URL("v1/jobs", document.baseURI).href)}`;
-  }, [job, payload]);
-  return <Panel title={t("again")} aside={<Copy text={line} label={t("again")} />}><pre class="job-again" tabIndex={0}>{line.length > 4000 ? `${line.slice(0, 4000)} …` : line}</pre></Panel>;
 }
 
 function Gone() {

@@ -4,6 +4,7 @@ import { bytes } from "../../i18n/format.ts";
 import { JsonView } from "../../json/JsonView.tsx";
 import type { Node } from "../../json/parse.ts";
 import { Button } from "../../parts/basics.tsx";
+import { save } from "../../parts/save.ts";
 import { decode } from "./read.ts";
 import { t } from "./texts.ts";
 
@@ -18,10 +19,11 @@ interface ValueProps {
   base64: string | undefined;
   type: string;
   name: string;
+  find?: (path: string, value: Node) => string;
 }
 
-export function Value({ label, json, base64, type, name }: ValueProps) {
-  if (base64 === undefined) return json && <JsonView value={json} label={label} />;
+export function Value({ label, json, base64, type, name, find }: ValueProps) {
+  if (base64 === undefined) return json && <JsonView value={json} label={label} {...(find && { find })} />;
   return <Bytes base64={base64} type={type} name={name} />;
 }
 
@@ -38,20 +40,12 @@ function Bytes({ base64, type, name }: { base64: string; type: string; name: str
     return () => URL.revokeObjectURL(made);
   }, [data, media, picture]);
 
-  const save = () => {
-    const link = document.createElement("a");
-    // Never under a type that a browser would open.
-    link.href = URL.createObjectURL(new Blob([data], { type: "application/octet-stream" }));
-    link.download = `${name}.${ending(media)}`;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  };
   return (
     <div class="job-bytes">
       <div class="job-bytes-head">
         <span>{t("binary", { type, size: bytes(data.length) })}</span>
         {TEXTS.test(media) && <Button small onClick={() => setOpen(!open)} aria-expanded={open}>{t("show")}</Button>}
-        <Button small icon="download" onClick={save}>{t("save")}</Button>
+        <Button small icon="download" onClick={() => save(`${name}.${ending(media)}`, [data])}>{t("save")}</Button>
       </div>
       {picture && address && <img src={address} alt={t("picture", { name })} />}
       {open && <pre tabIndex={0}>{new TextDecoder().decode(data.subarray(0, LONG))}{data.length > LONG && " …"}</pre>}
