@@ -6,6 +6,7 @@ import type { Plugin } from "vite";
 
 const SOURCE = join(import.meta.dirname, "src");
 const DEFINE = join(SOURCE, "i18n", "define.ts");
+const TEXTS = /texts\.ts$/;
 const VIRTUAL = "virtual:texts/";
 
 /** Texts are written side by side in all languages and read in one: this puts those of each language into a file of
@@ -21,7 +22,7 @@ export function texts(): Plugin {
         const table = Object.fromEntries((await (whole ??= all())).map(([name, some]) => [name, some[language]]));
         return `export default ${JSON.stringify(table)};`;
       }
-      if (!id.startsWith(SOURCE) || !id.endsWith("/texts.ts")) return null;
+      if (!id.startsWith(SOURCE) || !TEXTS.test(id)) return null;
       const lines = (await names(id)).map((name) => `export const ${name} = say(${JSON.stringify(key(id, name))});`);
       return [`import { say } from ${JSON.stringify(DEFINE)};`, ...lines].join("\n");
     },
@@ -33,7 +34,7 @@ let whole: ReturnType<typeof all> | undefined;
 
 async function all(): Promise<[string, Record<string, unknown>][]> {
   const { defined } = (await import(pathToFileURL(DEFINE).href)) as { defined: Record<string, unknown>[] };
-  const files = readdirSync(SOURCE, { recursive: true, encoding: "utf8" }).filter((name) => /(^|[/\\])texts\.ts$/.test(name));
+  const files = readdirSync(SOURCE, { recursive: true, encoding: "utf8" }).filter((name) => TEXTS.test(name));
   const found: [string, Record<string, unknown>][] = [];
   for (const file of files.sort().map((name) => join(SOURCE, name))) {
     defined.length = 0;
@@ -48,5 +49,5 @@ async function names(file: string): Promise<string[]> {
 }
 
 function key(file: string, name: string): string {
-  return `${relative(SOURCE, file).replace(/\/?texts\.ts$/, "")}:${name}`;
+  return `${relative(SOURCE, file).replace(/texts\.ts$/, "")}:${name}`;
 }

@@ -76,7 +76,9 @@ async def test_jobs_are_found_by_typing(browser: Browser, site: Site) -> None:
         await expect(rows(page)).to_have_count(1)
         await box(page).fill("colour:red")
         await page.keyboard.press("Enter")
-        await expect(page.get_by_role("alert")).to_contain_text("There is no “colour:”. There are state, queue")
+        await expect(page.get_by_role("alert")).to_contain_text(
+            "There is no “colour:”. There are state, queue"
+        )
         await page.get_by_role("button", name="Clear the search").click()
         await box(page).fill("payload.user.id:12345678901234567890")
         await page.keyboard.press("Enter")
@@ -257,7 +259,9 @@ async def test_all_that_match_are_taken_away_as_a_file(browser: Browser, store: 
                 await (await download.value).save_as(tmp_path / choice)
     table = list(csv.DictReader((tmp_path / "CSV, columns shown").read_text().splitlines()))
     assert [list(table[0])[:3], len(table)] == [["id", "state", "type"], 60]
-    lines: list[Json] = [json.loads(one) for one in (tmp_path / "NDJSON, whole jobs").read_text().splitlines()]
+    lines: list[Json] = [
+        json.loads(one) for one in (tmp_path / "NDJSON, whole jobs").read_text().splitlines()
+    ]
     assert len(lines) == 60
     assert all("payload" in one and one["queue"] == "emails" for one in lines)
 

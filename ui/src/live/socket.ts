@@ -110,7 +110,9 @@ function close(): void {
   clearTimeout(again);
   clearInterval(asking);
   asking = 0;
-  old?.close();
+  // Browsers complain of one that is closed while it is being made.
+  if (old?.readyState === WebSocket.CONNECTING) old.onopen = () => old.close();
+  else old?.close();
 }
 
 function retry(): void {
