@@ -232,7 +232,7 @@ async def test_timed_tasks_that_are_none_are_not_sent(browser: Browser, site: Si
 
 async def test_timed_tasks_run(browser: Browser, tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
-        async with shown(browser, server) as page:  # type: ignore[arg-type]
+        async with shown(browser, server) as page:
             await page.get_by_label("ID").fill("nap")
             await page.get_by_label("Duration (ms)").fill("1500")
             await page.keyboard.press("Enter")
