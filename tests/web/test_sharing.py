@@ -118,9 +118,11 @@ async def test_who_leaves_takes_nobody_along() -> None:
     shared, make = Shared(), Maker()
     first = asyncio.ensure_future(shared.answer(asked(), make))
     await asyncio.sleep(0)
-    second = asyncio.ensure_future(shared.answer(asked(), make))
+    second, third = (asyncio.ensure_future(shared.answer(asked(), make)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
+    third.cancel()
+    await asyncio.wait([first, third])
     make.go.set()
     assert await told(second) == [1]
 
