@@ -178,7 +178,7 @@ async def test_it_takes_only_so_much_room(day: Day, monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_clock_that_is_set_back(day: Day) -> None:
-    await day.same()
+    await day.same(2 * HOUR)
     day.clock.advance(-30 * MINUTE)
     await day.series.tick()
     for _ in range(3):

@@ -10,13 +10,17 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from rota.config import Settings
+from rota.config.secret import Secret
 from rota.model.errors import NotFound
 from rota.web import sharing
 from rota.web.answers import Json
+from rota.web.asgi import Ring
 from rota.web.sharing import Shared
-from tests.web.kit import Site
+from tests.web.bad.kit import head
+from tests.web.kit import Answer, Site, serving
 
-OLD, FRESH = {"cache-control": "max-age=5"}, {"cache-control": "no-cache"}
+OLD, TOKEN = "Cache-Control: max-age=5", "Authorization: Bearer secret"
 
 
 def asked(
@@ -114,9 +118,11 @@ async def test_who_leaves_takes_nobody_along() -> None:
     shared, make = Shared(), Maker()
     first = asyncio.ensure_future(shared.answer(asked(), make))
     await asyncio.sleep(0)
-    second = asyncio.ensure_future(shared.answer(asked(), make))
+    second, third = (asyncio.ensure_future(shared.answer(asked(), make)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
+    third.cancel()
+    await asyncio.wait([first, third])
     make.go.set()
     assert await told(second) == [1]
 
@@ -181,12 +187,46 @@ async def test_pages_and_programs(site: Site) -> None:
     async def jobs(headers: dict[str, str] | None = None) -> int:
         return len((await site.http.get("/v1/jobs", headers=headers)).json()["jobs"])
 
-    assert await jobs(OLD) == 0
+    old, fresh = {"cache-control": "max-age=5"}, {"cache-control": "no-cache"}
+    assert await jobs(old) == 0
     await site.enqueue()
-    assert await jobs(OLD) == 0
+    assert await jobs(old) == 0
     assert await jobs() == 1
-    assert await jobs(FRESH) == 1
-    assert await jobs(OLD) == 1
-    job = (await site.http.get("/v1/jobs", headers=OLD)).json()["jobs"][0]
-    assert (await site.http.head("/v1/jobs", headers=OLD)).content == b""
-    assert (await site.http.get(f"/v1/jobs/{job['id']}", headers=OLD)).json()["id"] == job["id"]
+    assert await jobs(fresh) == 1
+    assert await jobs(old) == 1
+    job = (await site.http.get("/v1/jobs", headers=old)).json()["jobs"][0]
+    assert (await site.http.head("/v1/jobs", headers=old)).content == b""
+    assert (await site.http.get(f"/v1/jobs/{job['id']}", headers=old)).json()["id"] == job["id"]
+
+
+async def test_the_short_way_is_no_way_around(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that is there goes out without the framework: nobody may notice, and nobody get in by it."""
+    went: list[bool] = []
+    before = Ring.ready
+
+    def counted(*given: Any) -> Any:
+        found = before(*given)
+        went.append(found is not None)
+        return found
+
+    monkeypatch.setattr(Ring, "ready", counted)
+    async with serving(store, Settings(token=Secret("secret"))) as site:
+
+        async def jobs(*lines: str) -> Answer:
+            return await site.raw(head(site, "GET /v1/jobs?limit=7 HTTP/1.1", *lines))
+
+        first = await jobs(TOKEN)
+        for _ in range(3):
+            answer = await jobs(TOKEN, OLD)
+            assert (answer.status_code, answer.content) == (200, first.content)
+            assert answer.headers.keys() == first.headers.keys()
+        assert went == [False, False, True, True]
+        for lines in (
+            (),
+            ("Authorization: Bearer wrong",),
+            (TOKEN, TOKEN),
+            (TOKEN, "Origin: http://elsewhere.example"),
+            (TOKEN, "Transfer-Encoding: gzip"),
+        ):
+            assert (await jobs(OLD, *lines)).status_code in (400, 401, 403), lines
+        assert went[4:] == [False] * len(went[4:])

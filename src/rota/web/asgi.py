@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rota.model.errors import BadInput, NotFound, RotaError, Unauthorized
@@ -23,7 +24,7 @@ BROKEN = "Something went wrong here; the log of the server says more."
 Hot = Callable[["Call"], Awaitable[tuple[int, bytes]]]
 Refusals = Callable[[str], Callable[[RotaError], ASGIApp] | None]
 """Who refuses at a path, where that is not up to us."""
-Kept = Callable[[Scope], ASGIApp | None]
+Kept = Callable[[Scope], Response | None]
 """An answer that is there already."""
 Start = Callable[["Call", bytes], tuple["asyncio.Future[Any]", Callable[[Any], tuple[int, bytes]]]]
 """Does with a call and its body what can be done at once; what it waits for, and what to make of that."""
@@ -185,6 +186,29 @@ class Ring:
 
     def _ticket(self, scope: Scope) -> bytes | None:
         return None if self._gate.tickets is None else ticket.cut(scope)
+
+    def ready(self, url: bytes, headers: Headers, peer: Peer) -> Quick | None:
+        """An answer that is there for whoever may have it; None: let it go the ordinary way."""
+        path, _, query = url.partition(b"?")
+        if not path.startswith(b"/v1/") or b"%" in path or b"ticket=" in query:
+            return None
+        scope = {
+            "type": "http",
+            "client": peer,
+            "method": "GET",
+            "path": path.decode("latin-1"),
+            "query_string": query,
+            "http_version": "1.1",
+            "headers": headers,
+        }
+        kept = self._kept(scope)
+        if kept is None:
+            return None
+        try:
+            self._gate.check(scope)
+        except RotaError:
+            return None
+        return lambda headers, body, peer, answer: answer(kept.status_code, bytes(kept.body), (_JSON,))
 
     def _whole(
         self, path: str, start: Start, headers: Headers, body: bytes, peer: Peer, answer: Answer

@@ -1,8 +1,9 @@
 """Requests that came in one piece, answered without a task and with one write.
 
 What uvicorn does for a request (a scope, a task, events, head and body written apart) costs more than all the
-work behind an enqueue. A POST to a path that the application names in ``whole`` goes past that when it is
-complete with the data that began it; any other is left to uvicorn.
+work behind an enqueue. A POST to a path that the application names in ``whole``, and a GET to which it has
+an answer ``ready``, go past that when they are complete with the data that began them; any other is left to
+uvicorn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ Answer = Callable[[int, bytes, tuple[tuple[bytes, bytes], ...]], None]
 Peer = tuple[str, int] | None
 Quick = Callable[[Headers, bytes, Peer, Answer], None]
 """Takes a request's headers, its body and from where it came, and answers."""
+
+Ready = Callable[[bytes, Headers, Peer], Quick | None]
+"""By the target of a GET, its headers and from where it came."""
 
 _NONE: Mapping[bytes, Quick] = {}
 
@@ -51,6 +55,7 @@ class Whole(HttpToolsProtocol):
         self._quick: Quick | None = None
         self._pieces: list[bytes] = []
         self._taken: Mapping[bytes, Quick] = getattr(self.config.app, "whole", _NONE)
+        self._ready: Ready | None = getattr(self.config.app, "ready", None)
         self._date: Headers | None = None
         self._head = b""
 
@@ -66,12 +71,16 @@ class Whole(HttpToolsProtocol):
         self.headers = []
 
     def on_headers_complete(self) -> None:
-        quick = self._taken.get(self.url)
         parser = self.parser
+        method = parser.get_method()
+        quick: Quick | None = None
+        if method == b"POST":
+            quick = self._taken.get(self.url)
+        elif method == b"GET" and self._ready is not None:
+            quick = self._ready(self.url, self.headers, self.client)
         if (
             quick is None
             or self._serving()
-            or parser.get_method() != b"POST"
             or parser.get_http_version() != "1.1"
             or parser.should_upgrade()
             or self.flow.write_paused
