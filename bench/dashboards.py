@@ -232,7 +232,6 @@ def main() -> int:
         sides.setdefault(dashboards, []).append(found)
     without, with_them = (sides[number] for number in (0, options.dashboards))
     rates = [statistics.median(one.rate for one in side) for side in (without, with_them)]
-    micros = [statistics.median(one.micros for one in side) for side in (without, with_them)]
     taken = statistics.median(
         (there.micros - alone.micros) * there.rate / 1e6
         for alone, there in zip(without, with_them, strict=True)
