@@ -14,7 +14,7 @@ import { f } from "./findingtexts.ts";
 const SHOWN = 3;
 
 export function Banner() {
-  const { data, error, refresh } = useQuery<Condition>("v1/condition", { on: () => pulse.value, gap: 2500 });
+  const { data, error, refresh } = useQuery<Condition>("v1/condition", { on: () => pulse.value, gap: 4000 });
   const [whole, setWhole] = useState(false);
   // An older server has no opinion.
   if (error?.status === 404) return null;

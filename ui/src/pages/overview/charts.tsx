@@ -1,6 +1,6 @@
 /** What happened over time: how much, how fast, and what was left. */
 import { useMemo, useRef } from "preact/hooks";
-import { useQuery } from "../../api/query.ts";
+import { type Reading, useQuery } from "../../api/query.ts";
 import type { Figures, Queue } from "../../api/types.ts";
 import { language } from "../../i18n/define.ts";
 import { compact, duration, rough } from "../../i18n/format.ts";
@@ -13,12 +13,16 @@ import { t } from "./texts.ts";
 
 const QUANTILES = [["p50", "--running"], ["p95", "--scheduled"], ["p99", "--pending"]] as const;
 
-export function Charts() {
+/** `atHand`: what others on the page read already, by its address. */
+export function Charts({ atHand = {} }: { atHand?: Record<string, Reading<Figures>> }) {
   const { query } = place.value;
   const wanted = query.get("range");
   const range: Range = isRange(wanted) ? wanted : "5m";
   const queue = query.get("queue");
-  const { data, error, refresh } = useQuery<Figures>(address(range, queue), { every: RANGES[range].every });
+  const wish = address(range, queue);
+  const known = atHand[wish];
+  const own = useQuery<Figures>(known ? null : wish, { every: RANGES[range].every });
+  const { data, error, refresh } = known ?? own;
   const before = useRef<Figures | undefined>(undefined);
   // While another range is on its way the old one stays, so that nothing jumps.
   if (data) before.current = data;

@@ -27,7 +27,7 @@ export default function Overview() {
         ) : (
           <>
             <Tiles recent={recent.data} day={day.data} />
-            <Charts />
+            <Charts atHand={{ [address("5m")]: recent, [address("24h")]: day }} />
             <div class="columns">
               <Failures />
               <Queues />

@@ -7,7 +7,7 @@ const MS = "ms:";
 /** A tag has at most 64 characters. */
 export const LONGEST = 64 - ID.length;
 /** For so many milliseconds what was told outweighs what was read: an answer may have been made a second before. */
-const NEWS = 3000;
+const NEWS = 4000;
 
 export interface Row {
   key: number;

@@ -33,7 +33,7 @@ export function Tasks() {
 }
 
 function Open() {
-  const changed = { on: () => pulse.value?.changed.jobs && pulse.value.at, gap: 1000 };
+  const changed = { on: () => pulse.value?.changed.jobs && pulse.value.at, gap: 2000 };
   const running = useQuery<Page<Job>>(`v1/jobs?tag=${MARK}&state=running&limit=${MOST}`, changed);
   const waiting = useQuery<Page<Job>>(`v1/jobs?tag=${MARK}&state=pending,scheduled&limit=${MOST}`, changed);
   const news = useRef(new Map<string, News>());
