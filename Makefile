@@ -48,7 +48,7 @@ SHELL       := bash
 .PHONY: local_build local_test local_tests build_images run_tests show_images stop_all stop_rm_all
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "  As the parallel queue had them; X is rest, ws, html or html_ws (DOCKER=podman, PUBLISH=127.0.0.1:8080):"
 	@sed -nE 's/^\$$\(SURFACES[^)]*\): //; s/%/X/; s/^([a-z]+_[a-zX_]+)( local_tests)?:.*## (.*)/\1\t\3/p' Makefile \

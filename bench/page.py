@@ -61,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = asked.keep or Path(folder) / "full.db"
         if not path.exists():
-            asyncio.run(build(path, asked.jobs - asked.jobs // 11, asked.jobs // 11))
+            asyncio.run(build(f"sqlite:///{path}", asked.jobs - asked.jobs // 11, asked.jobs // 11))
         with running_server(Path(folder), "--grace", "0", "--store", f"sqlite:///{path}") as server:
             asyncio.run(_measure(server.url, asked))
 

@@ -158,7 +158,7 @@ def env() -> dict[str, str]:
 def test_help_lists_every_target(docker: Docker) -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
     told = re.findall(r"^  make (\S+) +\S", done.stdout, re.MULTILINE)
-    ours = ["help", "setup", "run", "test", "check", "format", "bench", "lock", "clean"]
+    ours = ["help", "setup", "run", "test", "check", "format", "bench", "screenshots", "lock", "clean"]
     old = [
         "local_build", "local_test", "local_build_app_X", "local_run_app_X", "build_images",
         "build_app_X_image", "run_tests", "run_app_X_image", "stop_app_X", "stop_rm_app_X", "stop_all",

@@ -374,5 +374,15 @@ def test_on_a_listener_of_its_own_and_switched_off(tmp_path: Path) -> None:
         assert "/docs" not in page.text, "there is none here"
         client.close()
     with running_server(tmp_path, env={"ROTA_FRONTS__PQEXEC__ENABLED": "false"}) as server:
-        for path in ("/", "/tasks", "/ws", "/static/tasks.js"):
+        for path in ("/tasks", "/ws", "/static/tasks.js", "/static/tasks.html"):
             assert HTTP.get(server.url + path).status_code == 404
+
+
+def test_its_page_gives_way_to_the_dashboard_unless_it_is_asked_for(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        assert "<title>Rota</title>" in HTTP.get(server.url).text
+        assert "<title>Home</title>" in HTTP.get(server.url + "/static/tasks.html").text
+    with running_server(tmp_path, "--surface", "html") as server:
+        assert "<title>Home</title>" in HTTP.get(server.url).text
+    with running_server(tmp_path, "--surface", "rest") as server:
+        assert HTTP.get(server.url).status_code == 404
