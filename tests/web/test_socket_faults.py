@@ -6,12 +6,15 @@ import asyncio
 import json
 import socket
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame
 
 from rota.core.service import Service
 from rota.model.spec import JobSpec
+from rota.web.frames import Frames
 from rota.web.live import Bounds, WorkerSocket
 from tests.core.kit import asked
 from tests.web.kit import NOBODY, Json, Site, lease, serving, until
@@ -211,3 +214,20 @@ async def test_a_peer_that_vanishes_behind_its_report(site: Site) -> None:
         await worker.connection.close()
     await until(lambda: not site.service.workers.roster)
     assert await site.state(id) == "done"
+
+
+async def test_a_server_that_stops_while_a_peer_says_goodbye(site: Site, monkeypatch: Any) -> None:
+    """Both in the same moment of the loop: the goodbye is read, and the connection is not over yet."""
+    heard = Frames.handle_close
+    stopped: list[bool] = []
+
+    def and_stop(self: Frames, event: Frame) -> None:
+        heard(self, event)
+        for connection in list(site.server_state.connections):
+            connection.shutdown()
+        stopped.append(True)
+
+    monkeypatch.setattr(Frames, "handle_close", and_stop)
+    async with site.socket() as page:
+        await page.connection.close()
+        await until(lambda: stopped, "a goodbye that was read to its end")

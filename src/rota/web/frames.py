@@ -37,6 +37,11 @@ class Frames(Unread, WebSocketsSansIOProtocol):
         self._finished()
         super().connection_lost(exc)
 
+    def shutdown(self) -> None:
+        # One whose peer has just said goodbye has nothing more to be told, and its library would raise.
+        if not self.transport.is_closing():
+            super().shutdown()
+
     def start_keepalive(self) -> None:
         if not self.scope["state"].get(NO_PINGS):
             super().start_keepalive()
