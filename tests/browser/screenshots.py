@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import shutil
 import tempfile
@@ -18,6 +19,8 @@ from tests.server import Server, running, running_server
 
 SHOP = Path(__file__).resolve().parent / "shop"
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "images"
+PACE = 240
+"""Turns of about a second: most of what the charts of five minutes show."""
 CUSTOMERS = ("ada@example.com", "grace@example.com", "edsger@example.com", "barbara@example.com")
 
 
@@ -45,13 +48,15 @@ def _work(http: httpx2.Client) -> None:
     )
     _send(http, [{"type": "resize_photo", "queue": "photos", "payload": {"photo": n}} for n in range(42)])
     _send(http, [_later(n) for n in range(8)])
-    for _ in range(60):
+    for turn in range(PACE):
         order = chance.randrange(100_000, 999_999)
-        jobs = [_order(chance, order + n) for n in range(chance.randrange(2, 9))]
+        busy = 3 + round(2.5 * math.sin(turn / 9))
+        jobs = [_order(chance, order + n) for n in range(chance.randrange(1, busy + 3))]
         jobs += [_mail(chance, order + n) for n in range(chance.randrange(1, 6))]
         _send(http, jobs)
-        # Waits for one of them, so that the shop goes on at the pace of its worker.
-        http.post("/v1/jobs?wait=20", json=_mail(chance, order)).raise_for_status()
+        # Waits for a late one, so that there is something to be seen over time.
+        late = {**_mail(chance, order), "delay": 1}
+        http.post("/v1/jobs?wait=20", json=late).raise_for_status()
 
 
 def _order(chance: random.Random, order: int) -> dict[str, Any]:

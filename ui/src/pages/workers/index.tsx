@@ -30,7 +30,8 @@ export default function WorkersPage() {
   const wanted = (place.value.query.get("q") ?? "").toLowerCase();
   const all = data?.workers ?? [];
   const found = useMemo(
-    () => all.filter((one) => !wanted || [one.name, one.worker, one.version, one.server, ...one.queues, ...(one.types ?? [])].some((text) => text?.toLowerCase().includes(wanted))),
+    // Those that somebody started stand before those that come with the server.
+    () => [...all].sort((a, b) => Number(a.transport === "inside") - Number(b.transport === "inside")).filter((one) => !wanted || [one.name, one.worker, one.version, one.server, ...one.queues, ...(one.types ?? [])].some((text) => text?.toLowerCase().includes(wanted))),
     [all, wanted],
   );
   const own = all.some((one) => one.transport !== "inside");
@@ -38,7 +39,7 @@ export default function WorkersPage() {
   return (
     <>
       <Head title={t("title")} note={data && t("note", { n: all.length, running: sum((one) => one.running), slots: sum((one) => one.slots) })}>
-        {all.length > 3 && <Finder label={t("find")} group={t("title")} />}
+        {all.length > 3 && <div class="workers-find"><Finder label={t("find")} group={t("title")} /></div>}
       </Head>
       <div class="stack">
         {error && <Fault error={error} retry={refresh} />}
@@ -126,5 +127,5 @@ function More({ of }: { of: Answer["workers"][number] }) {
 }
 
 function transport(name: string): string {
-  return name === "inside" ? t("inside") : name === "websocket" ? t("websocket") : name === "http" ? t("http") : name === "store" ? t("store") : name;
+  return name === "inside" ? t("inside") : name === "socket" ? t("websocket") : name === "poll" ? t("http") : name === "store" ? t("store") : name;
 }
