@@ -12,10 +12,8 @@ export default defineConfig({
     cssCodeSplit: false,
     emptyOutDir: true,
     license: { fileName: "ui/licenses.md" },
-    modulePreload: { polyfill: false },
+    modulePreload: false,
     reportCompressedSize: false,
-    // One file for all pages packs better than ten, and is there at once when a page is opened.
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: "pages", test: /[\\/]src[\\/](?!parts[\\/]plot)|preact/ }] } } },
     target: "es2022",
   },
   server: { proxy: { "/v1": { target: "http://127.0.0.1:8080", ws: true, changeOrigin: true } } },

@@ -1,5 +1,4 @@
 /** The frame: where one can go, how the connection is, and the page that the address names. */
-import type { ComponentType } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { get, locked, Problem, setToken } from "./api/http.ts";
 import { paletteOpen, useCommands, type Command } from "./commands.ts";
@@ -7,7 +6,7 @@ import { LANGUAGES, language, type Language } from "./i18n/define.ts";
 import { compact, times, zone, zoneName } from "./i18n/format.ts";
 import { epoch, paused, pulse, status } from "./live/socket.ts";
 import { isPage, MENU, PAGES, type PageName } from "./pages/all.ts";
-import { Button, Empty, Waiting } from "./parts/basics.tsx";
+import { Button, Empty } from "./parts/basics.tsx";
 import { Bulk } from "./parts/bulk.tsx";
 import { Dialog, Questions } from "./parts/dialog.tsx";
 import { Icon } from "./parts/icons.tsx";
@@ -147,27 +146,9 @@ function Tabs({ page }: { page: string }) {
   );
 }
 
-const loaded = new Map<PageName, ComponentType>();
-
 function Page({ name }: { name: PageName }) {
-  const [Shown, show] = useState<ComponentType | undefined>(() => loaded.get(name));
-  const [broken, setBroken] = useState(false);
-  useEffect(() => {
-    if (Shown) return;
-    let gone = false;
-    PAGES[name].load().then(
-      (module) => {
-        loaded.set(name, module.default);
-        if (!gone) show(() => module.default);
-      },
-      () => !gone && setBroken(true),
-    );
-    return () => {
-      gone = true;
-    };
-  }, [name]);
-  if (broken) return <Empty icon="alert" title={t("page.broken")}><Button kind="primary" onClick={() => location.reload()}>{t("reload")}</Button></Empty>;
-  return Shown ? <Shown /> : <Waiting />;
+  const { Shown } = PAGES[name];
+  return <Shown />;
 }
 
 function Nowhere({ page }: { page: string }) {

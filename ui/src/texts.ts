@@ -13,7 +13,6 @@ export const t = define({
     "nothing.title": "There is no such page", "nothing.text": "The address names “{page}”.", home: "To the overview",
     "token.title": "This server needs a token", "token.text": "It is the one the server was started with (ROTA_TOKEN). It stays in this tab.",
     token: "Token", enter: "Enter", "token.wrong": "The server does not take this token.",
-    "page.broken": "This page could not be loaded. Perhaps the server was just updated.", reload: "Load again",
   },
   de: {
     overview: "Übersicht", jobs: "Jobs", failures: "Fehler", queues: "Warteschlangen", workers: "Worker", new: "Neuer Job",
@@ -26,7 +25,6 @@ export const t = define({
     "nothing.title": "Diese Seite gibt es nicht", "nothing.text": "Die Adresse nennt „{page}“.", home: "Zur Übersicht",
     "token.title": "Dieser Server verlangt ein Token", "token.text": "Es ist das, mit dem der Server gestartet wurde (ROTA_TOKEN). Es bleibt in diesem Tab.",
     token: "Token", enter: "Eintreten", "token.wrong": "Der Server nimmt dieses Token nicht an.",
-    "page.broken": "Diese Seite konnte nicht geladen werden. Vielleicht wurde der Server gerade erneuert.", reload: "Neu laden",
   },
   sv: {
     overview: "Översikt", jobs: "Jobb", failures: "Fel", queues: "Köer", workers: "Arbetare", new: "Nytt jobb",
@@ -39,6 +37,5 @@ export const t = define({
     "nothing.title": "Den sidan finns inte", "nothing.text": "Adressen säger ”{page}”.", home: "Till översikten",
     "token.title": "Servern kräver en token", "token.text": "Det är den som servern startades med (ROTA_TOKEN). Den stannar i den här fliken.",
     token: "Token", enter: "Öppna", "token.wrong": "Servern godtar inte den här token.",
-    "page.broken": "Sidan kunde inte läsas in. Kanske har servern just uppdaterats.", reload: "Läs in igen",
   },
 });

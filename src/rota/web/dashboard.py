@@ -6,7 +6,6 @@ the page shows it asks for like everybody else, under ``/v1``.
 
 from __future__ import annotations
 
-import gzip
 from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
@@ -59,7 +58,7 @@ async def get_file(service: Service, request: Request) -> Response:
 
 @cache
 def _built() -> dict[str, tuple[bytes, bytes]]:
-    """Every file by its address, as it is and compressed; empty where the dashboard was left out."""
+    """Every file by its address, as it is and packed; empty where the dashboard was left out."""
     root = resources.files("rota.web").joinpath("ui")
     if not root.is_dir():
         return {}
@@ -67,5 +66,9 @@ def _built() -> dict[str, tuple[bytes, bytes]]:
     inner = root.joinpath("ui")
     if inner.is_dir():
         places += [(f"ui/{one.name}", one) for one in inner.iterdir()]
-    read = {name: place.read_bytes() for name, place in places if PurePosixPath(name).suffix in KINDS}
-    return {name: (body, gzip.compress(body, 9, mtime=0)) for name, body in read.items()}
+    read = {name: place.read_bytes() for name, place in places}
+    return {
+        name: (body, read[f"{name}.gz"])
+        for name, body in read.items()
+        if PurePosixPath(name).suffix in KINDS and f"{name}.gz" in read
+    }

@@ -127,5 +127,5 @@ function More({ of }: { of: Answer["workers"][number] }) {
 }
 
 function transport(name: string): string {
-  return name === "inside" ? t("inside") : name === "socket" ? t("websocket") : name === "poll" ? t("http") : name === "store" ? t("store") : name;
+  return name === "inside" ? t("inside") : name === "socket" ? t("websocket") : name === "poll" ? t("http") : name === "front" ? t("front") : name;
 }
