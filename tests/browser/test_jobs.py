@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from rota.config import Settings
@@ -21,7 +22,7 @@ from tests.web.kit import Json, Site, lease, serving
 MARKUP = "<img src=x onerror=alert(1)>"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(store: str) -> AsyncIterator[Site]:
     """With timers: the pulse is what tells the page to look again."""
     async with serving(store, timers=True) as site:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from rota.core.series import FINE
@@ -58,7 +59,7 @@ def tile(page: Page, name: str) -> Any:
     return page.get_by_label("How it is now").get_by_role("link").filter(has_text=name)
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(store: str) -> AsyncIterator[Site]:
     """A server that tells how it is."""
     async with serving(store, timers=True) as site:

@@ -28,6 +28,9 @@ async def submit(page: Page, *tasks: tuple[str, str]) -> None:
     await fill(page, *tasks)
     await page.get_by_role("button", name="Submit").click()
     await expect(page.locator("#message")).to_contain_text("scheduled.")
+    # The words may be those of the submission before; an empty form is of this one.
+    await expect(page.locator("input[name=taskID]")).to_have_count(1)
+    await expect(page.locator("input[name=taskID]")).to_have_value("")
 
 
 async def test_tasks_are_added_submitted_and_seen_to_their_end(browser: Browser, tmp_path: Path) -> None:
