@@ -62,7 +62,8 @@ export default function WorkersPage() {
 
 function One({ of, refresh }: { of: Answer["workers"][number]; refresh: () => Promise<void> }) {
   const [open, setOpen] = useState(false);
-  const late = (now.value - milliseconds(of.last_beat)) / 1000 > LATE;
+  // Both times are the server's: the reader's clock may be wrong.
+  const late = (milliseconds(pulse.value?.at ?? now.value) - milliseconds(of.last_beat)) / 1000 > LATE;
   const drain = async () => {
     const inside = of.transport === "inside";
     const text = [of.running ? t("drain.text", { n: of.running }) : t("drain.none"), inside && t("drain.inside")].filter(Boolean).join(" ");
