@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from rota.model.errors import StoreError
@@ -18,7 +18,7 @@ HOSTILE = "<img src=x onerror=alert(1)> & <b>bold</b>"
 LONG = "w" * 400
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(store: str) -> AsyncIterator[Site]:
     """A server that tells what changes."""
     async with serving(store, timers=True) as site:
@@ -135,7 +135,7 @@ class Steps:
         self.broken = False
         self.given_up = False
         self._delete = site.service.delete_all
-        site.service.delete_all = self.one  # type: ignore[method-assign]
+        site.service.delete_all = self.one  # type: ignore[assignment, method-assign]
 
     async def one(self, *given: Any) -> Any:
         try:

@@ -6,14 +6,14 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.browser.dashboard import PHONE, accessible, shown
 from tests.web.kit import Site, serving
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site(store: str) -> AsyncIterator[Site]:
     """A server that tells what changes."""
     async with serving(store, timers=True) as site:
