@@ -44,7 +44,9 @@ async def test_a_built_in_type_has_fields_and_is_seen_to_its_end(browser: Browse
         await page.locator('[name="priority"]').fill("200")
         await page.get_by_role("button", name="Submit").click()
         # The server's refusal stands at the field that it names.
-        await expect(page.locator("label", has=page.locator('[name="priority"]'))).to_contain_text("100")
+        priority = page.locator("label", has=page.locator('[name="priority"]'))
+        await expect(priority.locator(".wrong")).to_contain_text("100")
+        await expect(page.locator('[name="priority"]')).to_be_focused()
         await page.locator('[name="priority"]').fill("5")
         await page.locator('[name="count"]').fill("2")
         await accessible(page)

@@ -1,5 +1,5 @@
 /** A form for a job of any type. */
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { get, Problem, send, upload } from "../../api/http.ts";
 import { useQuery } from "../../api/query.ts";
 import type { Job, State as JobState } from "../../api/types.ts";
@@ -45,6 +45,8 @@ export default function NewPage() {
   const most = Number(limits.data?.settings.find((one) => one.key === (zip ? "upload_limit" : "body_limit"))?.value ?? NaN);
 
   useEffect(() => keep(draft), [draft]);
+  const writing = useRef(draft);
+  writing.current = draft;
   const change = (changes: Partial<Draft>) => {
     setDraft((before) => ({ ...before, ...changes }));
     setFaults({});
@@ -71,7 +73,8 @@ export default function NewPage() {
         const field = error.field?.replace(/^jobs\[\d+\]\.?/, "").replace(/^filter\./, "") ?? "";
         if (place_of(field)) setFaults({ [field]: error.message });
         else setProblem(error);
-        if (field) focus(field);
+        // Who writes on while the answer is under way is not torn away from it.
+        if (field && writing.current === draft) focus(field);
       } else throw error;
     } finally {
       setSent(null);
