@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rota.core import strip
-from rota.core.history import History, Wish, history
+from rota.core.history import History, Wish, history, warm
 from rota.core.meter import Tally
 from rota.core.series import COARSE, FINE, KEPT, Depth, Series, _row, add, opened, written
 from rota.core.service import Service
@@ -122,6 +122,24 @@ async def test_a_point_in_which_nothing_wanted_happened_is_a_zero(day: Day) -> N
         told = await day.told(wish, 4 * HOUR)
         point = (at - told.since) // MINUTE
         assert [line.enqueued[point - 1 : point + 2] for line in told.series] == [[None, 0, None]], wish
+
+
+@pytest.mark.parametrize("wish", [{}, {"queue": "q1"}])
+async def test_who_asks_first_after_a_start_does_not_wait_for_the_day(
+    day: Day, wish: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = 0
+
+    def counted(note: Note) -> Any:
+        nonlocal read
+        read += 1
+        return opened(note)
+
+    cold = await day.told(wish, KEPT, kept=False)
+    await warm(day.series, day.clock.now(), by_queue="queue" in wish)
+    monkeypatch.setattr(strip, "opened", counted)
+    assert await day.told(wish, KEPT) == cold
+    assert 0 < read < 10, "no more than the minutes that may still change"
 
 
 async def test_minutes_that_are_over_are_not_read_again(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,8 @@ class Series:
         """Made and used by those who read figures."""
         self.reading = asyncio.Lock()
         """Held while a history is read: one at a time is enough."""
+        self.asked = 0
+        """How many wait for a history: what is read ahead must not keep them."""
 
     def next_at(self) -> int:
         """When the open interval is over."""

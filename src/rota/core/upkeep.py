@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 
-from rota.core import bound
+from rota.core import bound, history
 from rota.core.reports import running_of
 from rota.core.series import FINE
 from rota.core.service import BATCH, Service
@@ -42,6 +42,7 @@ async def run(service: Service) -> None:
         group.create_task(_each(lambda: keep_figures(service), 0))
         group.create_task(_each(lambda: look_at_the_clock(service), 0))
         group.create_task(_each(service.pulses.beat, 0))
+        group.create_task(warm(service))
 
 
 async def once(service: Service) -> None:
@@ -173,6 +174,19 @@ async def keep_figures(service: Service) -> None:
     left = (service.series.next_at() - service.clock.now()) / SECOND
     await asyncio.sleep(min(max(left, 0.0), FINE / SECOND))
     await service.series.tick()
+
+
+async def warm(service: Service) -> None:
+    """Once: the figures of a day are there when somebody asks for them; those of each queue, which take more
+    room, when the first one has begun to watch.
+    """
+    try:
+        await history.warm(service.series, service.clock.now(), by_queue=False)
+        while not service.pulses.watched:
+            await asyncio.sleep(1)
+        await history.warm(service.series, service.clock.now(), by_queue=True)
+    except RotaError as error:
+        log.info("figures were not read ahead", extra={"detail": error.detail})
 
 
 async def look_at_the_clock(service: Service) -> None:
