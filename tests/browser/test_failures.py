@@ -97,7 +97,7 @@ async def test_a_group_is_retried_after_a_question(browser: Browser, site: Site)
     async with shown(browser, site, "#/failures") as page:
         await group(page, "SmtpError").get_by_role("button", name="Retry all").click()
         asked = page.get_by_role("dialog")
-        await expect(asked).to_contain_text("3 jobs are brought back and run again.")
+        await expect(asked).to_contain_text("A retried job runs again from the start")
         await accessible(page)
         await page.keyboard.press("Escape")
         await expect(asked).to_have_count(0)

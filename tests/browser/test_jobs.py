@@ -7,15 +7,17 @@ import csv
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, Page, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 from rota.config import Settings
 from rota.config.secret import Secret
+from rota.engines.sqlite import walk
 from tests.browser.dashboard import PHONE, accessible, shown
 from tests.web.kit import Json, Site, lease, serving
 
@@ -117,6 +119,38 @@ async def test_pages_are_in_the_address(browser: Browser, site: Site) -> None:
         await expect(first).to_have_attribute("data-id", ids[50])
 
 
+async def test_a_long_search_tells_how_far_it_is_and_goes_on(
+    browser: Browser, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every request looks at a few jobs and says where the next one begins.
+    monkeypatch.setattr(walk, "BUDGET", -1.0)
+    wanted = await site.enqueue(payload={"n": 7})
+    await site.enqueue_many(600, payload={"n": 1})
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    asked = 0
+
+    async def look(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        # Seconds pass with the second one, and the page's patience is over.
+        await page.clock.set_fixed_time(now + timedelta(seconds=5 * (asked - 1)))
+        await route.continue_()
+
+    async with shown(browser, site, "#/new") as page:
+        await page.clock.set_fixed_time(now)
+        await page.route(re.compile(r"/v1/jobs\?.*payload"), look)
+        await page.evaluate("location.hash = '#/jobs?payload=n:7'")
+        await expect(page.locator(".jobs-short")).to_contain_text("Only a part of the jobs")
+        await expect(page.locator(".jobs-short")).to_contain_text("0 found so far")
+        await expect(page.get_by_text("No job matches")).to_have_count(0)
+        await accessible(page)
+        await page.unroute_all()
+        await page.get_by_role("button", name="Search on").click()
+        await expect(rows(page)).to_have_count(1)
+        await expect(rows(page).first).to_have_attribute("data-id", wanted)
+        await expect(page.locator(".jobs-short")).to_have_count(0)
+
+
 async def test_rows_change_in_place_and_new_ones_do_not_push(browser: Browser, site: Site) -> None:
     id = await site.enqueue()
     async with shown(browser, site, "#/jobs") as page:
@@ -157,8 +191,8 @@ async def test_all_that_match_are_retried(browser: Browser, site: Site) -> None:
         assert await site.state(failed[0]) == "failed", "counted, and nothing done"
         await accessible(page)
         await dialog.get_by_role("button", name="Retry 5 jobs").click()
-        await expect(page.get_by_role("dialog")).to_contain_text("5 changed")
-        await page.get_by_role("dialog").get_by_role("button", name="Close").last.click()
+        await expect(page.get_by_text("5 jobs run again.")).to_be_visible()
+        await expect(page.get_by_role("dialog")).to_have_count(0)
         await expect(page.get_by_text("No job matches")).to_be_visible()
     assert {await site.state(id) for id in failed} == {"pending"}
     assert await site.state(other[0]) == "failed"
@@ -172,10 +206,9 @@ async def test_a_selection_is_deleted_by_keys(browser: Browser, site: Site) -> N
             await page.keyboard.press(key)
         await expect(page.get_by_text("3 selected")).to_be_visible()
         await page.get_by_role("button", name="Delete").click()
-        await page.get_by_role("button", name="Delete 3 jobs").click()
-        await expect(page.get_by_role("dialog")).to_contain_text("3 changed")
-        await expect(page.get_by_role("button", name="Close").last).to_be_focused()
-        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("button", name="Delete 3 jobs")).to_be_focused()
+        await page.keyboard.press("Enter")
+        await expect(page.get_by_text("3 jobs were deleted.")).to_be_visible()
         await expect(rows(page)).to_have_count(3)
         left = await rows(page).evaluate_all("rows => rows.map((row) => row.dataset.id)")
         assert left == [ids[0], *ids[4:]]
@@ -206,11 +239,15 @@ async def test_what_was_begun_can_be_stopped(
         dialog = page.get_by_role("dialog")
         await expect(dialog).to_contain_text("every job in the store")
         await dialog.get_by_role("button", name="Delete 600 jobs").click()
-        await expect(dialog).to_contain_text("200 changed of 600")
+        await expect(dialog).to_contain_text("200 of 600")
+        await expect(dialog.get_by_role("button", name="Stop")).to_be_focused()
+        # There is no other way out of it, however often one tries.
+        await page.keyboard.press("Escape")
+        await page.keyboard.press("Escape")
         await dialog.get_by_role("button", name="Stop").click()
-        await expect(dialog).to_contain_text("Stopped: 200 changed")
+        await expect(page.get_by_text("Stopped. 200 jobs were deleted.")).to_be_visible()
+        await expect(dialog).to_have_count(0)
         gate.set()
-        await dialog.get_by_role("button", name="Close").last.click()
         await expect(rows(page)).to_have_count(50)
     assert await site.stored() >= 200
 
@@ -282,7 +319,7 @@ async def test_on_a_phone_in_german_with_markup_in_everything(browser: Browser, 
         await page.get_by_role("menuitem", name="Alle löschen").click()
         await expect(page.get_by_role("dialog", name="1 Job löschen?")).to_contain_text(MARKUP)
         await page.get_by_role("button", name="1 Job löschen").click()
-        await expect(page.get_by_role("dialog")).to_contain_text("1 geändert")
+        await expect(page.get_by_text("1 Job wurde gelöscht.")).to_be_visible()
 
 
 async def test_an_empty_store_says_how_to_begin(browser: Browser, site: Site) -> None:

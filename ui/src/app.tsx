@@ -14,12 +14,14 @@ import { Menu } from "./parts/menu.tsx";
 import { Help, Palette } from "./parts/palette.tsx";
 import { Toasts } from "./parts/toasts.tsx";
 import { go, href, place } from "./route.ts";
+import { useScroll } from "./scroll.ts";
 import { t } from "./texts.ts";
 import { theme, type Theme } from "./theme.ts";
 
 export function App() {
   const { page } = place.value;
   useCommands(everywhere, [language.value, paused.value]);
+  useScroll();
   useEffect(() => {
     document.title = isPage(page) ? `${t(page)} · Rota` : "Rota";
   }, [page, language.value]);

@@ -28,7 +28,8 @@ export function href(path: readonly string[], changes: Changes = {}): string {
 
 export function go(to: string, { replace = false } = {}): void {
   if (to === location.hash) return;
-  history[replace ? "replaceState" : "pushState"](null, "", to);
+  if (replace) history.replaceState(history.state, "", to);
+  else history.pushState(null, "", to);
   hash.value = location.hash;
 }
 

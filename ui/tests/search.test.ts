@@ -46,8 +46,8 @@ test("as /v1 takes it", () => {
   const now = Date.parse("2026-01-31T08:30:00Z");
   const search = parse("state:failed,done queue:a queue:b type:t since:2h").search;
   assert.deepEqual(toParams(search, now), { state: "failed,done", queue: ["a", "b"], type: "t", since: "2026-01-31T06:30:00.000Z" });
-  assert.deepEqual(toFilter({}, now), { all: true });
-  assert.deepEqual(toFilter({ tag: ["x"] }, now), { filter: { tag: "x" } });
+  assert.deepEqual(toFilter({}, now), { filter: {}, all: true });
+  assert.deepEqual(toFilter({ tag: ["x"] }, now), { filter: { tag: "x" }, all: false });
   assert.equal(moment("2026-01-31", 0, true), Date.parse("2026-01-31T00:00Z"));
   assert.equal(moment("1.5h", now), now - 5_400_000);
   assert.equal(moment("yesterday", now), null);

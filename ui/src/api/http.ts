@@ -88,8 +88,10 @@ export async function send(method: string, path: string, asked: Asked = {}): Pro
   } catch (error) {
     if (asked.signal?.aborted) throw error;
     throw new Problem("unreachable", "The server does not answer.");
+  } finally {
+    // It may have been done although its answer was lost.
+    if (method !== "GET") acted = performance.now();
   }
-  if (method !== "GET") acted = performance.now();
   if (!answer.ok) throw await refusal(answer);
   return answer;
 }

@@ -2,6 +2,7 @@
  * watched and stopped. One at a time, for the whole page: it goes on when another page is opened. */
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
 import { Problem } from "../api/http.ts";
 import { lines } from "../api/lines.ts";
 import type { Changed } from "../api/types.ts";
@@ -15,9 +16,9 @@ import { told } from "./toasts.tsx";
 export interface Order {
   act: "retry" | "cancel" | "delete";
   /** As the bodies of `POST /v1/jobs/{act}` have it; `all` in place of a filter. */
-  filter: Record<string, string | readonly string[]>;
+  filter: Record<string, unknown>;
   all?: boolean;
-  /** The question, where "these jobs" does not say enough. */
+  /** The question, where a number of jobs does not say enough. */
   title?: string;
   note?: ComponentChildren;
 }
@@ -51,14 +52,16 @@ export function bulk(order: Order): Promise<number | null> {
 /** The dialog of it, drawn once in the frame. */
 export function Bulk() {
   const it = work.value;
+  // With each step other buttons are there; the focus must not be lost with those that went.
+  useEffect(() => document.querySelector<HTMLElement>(".bulk-dialog > footer button:last-child")?.focus(), [it?.step]);
   if (!it) return null;
   const { act, step, total, matched, changed, error } = it;
   const asking = step === "count" || step === "ask";
   const leave = () => (asking || error ? finish() : stop());
   return (
     <Dialog
-      title={asking ? (it.title ?? t(`title.${act}`)) : t(`doing.${act}`)}
-      class="narrow"
+      title={!asking ? t(`doing.${act}`) : (it.title ?? (step === "ask" ? t(`title.${act}`, { n: total }) : t("counting")))}
+      class="narrow bulk-dialog"
       {...(step !== "run" && { onClose: leave })}
       acts={
         step === "run" ? (
@@ -77,15 +80,20 @@ export function Bulk() {
       }
     >
       <div class="bulk">
-        {step === "count" && !error && <p role="status">{total ? t("sofar", { n: total }) : t("counting")}</p>}
-        {step === "ask" && <p>{t(`ask.${act}`, { n: total })}</p>}
         {asking && it.note && <p class="note">{it.note}</p>}
+        {step === "count" && !error && (
+          <div role="status">
+            <Bar value={null} label={t("counting")} />
+            <p class="note">{t("sofar", { n: total })}</p>
+          </div>
+        )}
+        {step === "ask" && <p>{t(`ask.${act}`)}</p>}
         {!asking && (
           <>
             <Bar value={total ? Math.min(1, matched / total) : null} label={t(`doing.${act}`)} />
             <p class="bulk-told number">
               <span>{t("of", { n: number(matched), total: number(Math.max(total, matched)) })}</span>
-              {matched > changed && <span class="note">{t("skipped", { n: matched - changed })}</span>}
+              {matched > changed && <span class="note">{t(`skipped.${act}`, { n: matched - changed })}</span>}
             </p>
           </>
         )}
@@ -100,8 +108,9 @@ async function count(): Promise<void> {
   change({ step: "count", total: 0, error: undefined });
   const last = await follow(true, ({ matched }) => change({ total: matched }));
   if (last === null) return;
-  if (!work.peek()?.total) {
-    told("done", t("none"));
+  const it = work.peek();
+  if (it && !it.total) {
+    told("done", t(`none.${it.act}`));
     return end(0);
   }
   change({ step: "ask" });
@@ -156,7 +165,7 @@ function finish(): void {
   const it = work.peek();
   if (!it || it.step === "count" || it.step === "ask") return end(null);
   const skipped = it.matched - it.changed;
-  told("done", [t(`did.${it.act}`, { n: it.changed }), skipped > 0 && t("skipped", { n: skipped })].filter(Boolean).join(" "));
+  told("done", [t(`did.${it.act}`, { n: it.changed }), skipped > 0 && t(`skipped.${it.act}`, { n: skipped })].filter(Boolean).join(" "));
   end(it.changed);
 }
 

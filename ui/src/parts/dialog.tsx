@@ -33,6 +33,8 @@ export function Dialog({ title, onClose, children, acts, class: more }: DialogPr
         event.preventDefault();
         onClose?.();
       }}
+      // A second Escape closes it whatever we say.
+      onClose={() => box.current?.isConnected && box.current.showModal()}
       onClick={(event) => event.target === box.current && onClose?.()}
     >
       <header>

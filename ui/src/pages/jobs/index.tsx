@@ -1,21 +1,20 @@
 /** Find any job, and act on one page of them or on all that match. */
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { download } from "../../api/http.ts";
 import type { State } from "../../api/types.ts";
 import { useCommands } from "../../commands.ts";
 import { language } from "../../i18n/define.ts";
 import { zone } from "../../i18n/format.ts";
 import { act, Button, Copy, Empty, Fault, Head, Waiting } from "../../parts/basics.tsx";
+import { bulk } from "../../parts/bulk.tsx";
 import { Icon } from "../../parts/icons.tsx";
 import { Menu } from "../../parts/menu.tsx";
 import { href, place, setQuery } from "../../route.ts";
 import { Box, BOX } from "./box.tsx";
-import type { Act } from "./bulk.ts";
 import { choose, columns, COLUMNS, members } from "./columns.tsx";
 import { useJobs } from "./list.ts";
-import { Many, type Wanted } from "./many.tsx";
 import { check, fromQuery, isEmpty, print, toFilter, toParams, toQuery, type Search } from "./search.ts";
-import { Selected, useSelection } from "./select.tsx";
+import { Selected, useSelection, type Act } from "./select.tsx";
 import { Table } from "./table.tsx";
 import { Tabs } from "./tabs.tsx";
 import { t } from "./texts.ts";
@@ -39,7 +38,6 @@ export default function Jobs() {
   const cursor = query.get("cursor");
   const said = print(search);
   const picked = useSelection(said);
-  const [wanted, setWanted] = useState<Wanted | null>(null);
   const touched = useRef(-REST);
   const panel = useRef<HTMLDivElement>(null);
   const still = () => picked.count > 0 || scrollY > 120 || performance.now() - touched.current < REST || !!panel.current?.querySelector("tbody")?.contains(document.activeElement);
@@ -62,9 +60,16 @@ export default function Jobs() {
   const every = (what: Act) => {
     const states = search.state?.filter((one) => (FITS[what] as readonly string[]).includes(one));
     const narrowed = states ? { ...search, state: states } : search;
-    setWanted({ act: what, target: toFilter(narrowed, Date.now(), zone.value === "utc"), filter: print(narrowed) });
+    const shown = print(narrowed);
+    const note = shown ? <>{t("matching")} <code>{shown}</code></> : <b class="wrong">{t("nofilter")}</b>;
+    return finish(bulk({ act: what, ...toFilter(narrowed, Date.now(), zone.value === "utc"), note }));
   };
-  const some = (what: Act) => (picked.all ? every(what) : setWanted({ act: what, target: { filter: { ids: picked.ids } }, filter: null }));
+  const some = (what: Act) => (picked.all ? every(what) : finish(bulk({ act: what, filter: { ids: picked.ids }, note: t("ticked") })));
+  const finish = async (work: Promise<number | null>) => {
+    if ((await work) === null) return;
+    latest.current.picked.clear();
+    await latest.current.list.refresh();
+  };
   const fits = (what: Act) => !search.state?.length || search.state.some((one) => (FITS[what] as readonly string[]).includes(one));
   const save = (format: "csv" | "ndjson", whole: boolean) =>
     act(() => download("v1/jobs/export", { ...toParams(search, Date.now(), zone.value === "utc"), format, ...(whole ? { whole } : format === "csv" && { columns: members() }) }));
@@ -97,7 +102,7 @@ export default function Jobs() {
       <Box search={search} issues={issues} onSearch={find} />
       <div class="jobs-bar">
         {picked.count ? (
-          <Selected picked={picked} whole={jobs.length > 0 && jobs.every((one) => picked.has(one.id))} more={list.next !== null || cursor !== null} onAct={some} />
+          <Selected picked={picked} whole={jobs.length > 0 && jobs.every((one) => picked.has(one.id))} more={list.next !== null || cursor !== null} onAct={(what) => void some(what)} />
         ) : (
           <>
             <Tabs search={search} onChoose={(states) => find({ ...search, state: states })} />
@@ -106,7 +111,7 @@ export default function Jobs() {
               icon="down"
               kind="quiet"
               small
-              items={(["retry", "cancel", "delete"] as const).map((one) => ({ label: t(`every.${one}`), icon: one === "retry" ? "retry" : one === "cancel" ? "stop" : "trash", danger: one === "delete", disabled: !fits(one) || issues.length > 0, act: () => every(one) }))}
+              items={(["retry", "cancel", "delete"] as const).map((one) => ({ label: t(`every.${one}`), icon: one === "retry" ? "retry" : one === "cancel" ? "stop" : "trash", danger: one === "delete", disabled: !fits(one) || issues.length > 0, act: () => void every(one) }))}
             >
               {t("everything")}
             </Menu>
@@ -149,16 +154,6 @@ export default function Jobs() {
           </nav>
         )}
       </div>
-      {wanted && (
-        <Many
-          {...wanted}
-          onClose={(changed) => {
-            setWanted(null);
-            if (changed) picked.clear();
-            void list.refresh();
-          }}
-        />
-      )}
     </>
   );
 }

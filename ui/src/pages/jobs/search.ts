@@ -94,9 +94,9 @@ export function toParams(search: Search, now: number, utc = false): Record<strin
 }
 
 /** The same for a request that acts on many jobs. */
-export function toFilter(search: Search, now: number, utc = false): { filter: Record<string, unknown> } | { all: true } {
+export function toFilter(search: Search, now: number, utc = false): { filter: Record<string, unknown>; all: boolean } {
   const filter = toParams(search, now, utc);
-  return Object.keys(filter).length ? { filter } : { all: true };
+  return { filter, all: !Object.keys(filter).length };
 }
 
 export const isEmpty = (search: Search): boolean => ORDER.every((field) => !search[field]?.length);

@@ -2,8 +2,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../../api/types.ts";
 import { Button } from "../../parts/basics.tsx";
-import type { Act } from "./bulk.ts";
 import { t } from "./texts.ts";
+
+export type Act = "retry" | "cancel" | "delete";
 
 /** As many as a request may name. */
 const MOST = 10_000;
