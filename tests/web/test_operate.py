@@ -78,7 +78,8 @@ async def test_impossible_queues(site: Site, name: str) -> None:
 
 
 async def test_workers(site: Site) -> None:
-    nobody = {"workers": [], "programs": {"state": "off", "reason": None, "sandbox": None}}
+    programs = {"state": "off", "reason": None, "sandbox": None}
+    nobody = {"workers": [], "beat": 5.0, "programs": programs}
     assert await site.get("/v1/workers") == nobody
     await site.enqueue_many(2)
     fields = {"queues": ["default", "b"], "types": ["work"], "slots": 3, "name": "host:1", "version": "9"}

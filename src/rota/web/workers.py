@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from rota.core.service import Service
+from rota.model.clock import SECOND
 from rota.model.errors import NotFound
 from rota.web import wire
 from rota.web.answers import Json
@@ -16,10 +17,12 @@ from rota.web.takes import takes
 @takes()
 async def list_workers(service: Service, request: Request, asked: Asked) -> Response:
     """The workers that are connected, to this server or to another on the same store, with what each has in
-    hand; and whether this server runs programs of others, which its own workers do in a sandbox.
+    hand; how often each gives a sign of life (`beat`, seconds); and whether this server runs programs of
+    others, which its own workers do in a sandbox.
     """
     workers = [wire.worker(one) for one in service.workers.roster.everybody()]
-    return Json({"workers": workers, "programs": wire.programs(service.programs)})
+    beat = service.rules.beat / SECOND
+    return Json({"workers": workers, "beat": beat, "programs": wire.programs(service.programs)})
 
 
 @takes()

@@ -236,11 +236,12 @@ class Programs(msgspec.Struct, frozen=True):
 
 
 class WorkerList(msgspec.Struct, frozen=True):
-    """Those connected to the servers on this store; and `programs`: whether this server's own workers run
-    programs of others.
+    """Those connected to the servers on this store; `beat`: seconds between two signs of life of one; and
+    `programs`: whether this server's own workers run programs of others.
     """
 
     workers: list[ConnectedWorker]
+    beat: float
     programs: Programs
 
 

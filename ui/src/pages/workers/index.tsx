@@ -17,12 +17,14 @@ import "./style.css";
 
 interface Answer {
   workers: (Worker & { sandbox: Sandbox | null })[];
+  /** Seconds between two signs of life. */
+  beat: number;
   programs: ProgramsState;
 }
 
 const FEW = 60;
-/** Seconds without a sign of life after which it is worth a word; three beats. */
-const LATE = 15;
+/** Beats left out after which it is worth a word. */
+const LATE = 3;
 
 export default function WorkersPage() {
   const { data, error, loading, refresh } = useQuery<Answer>("v1/workers", { on: () => pulse.value?.changed.workers && pulse.value, every: 3000 });
@@ -49,7 +51,7 @@ export default function WorkersPage() {
         {found.length > 0 && (
           <Panel class="flush workers">
             <ul>
-              {found.slice(0, most).map((one) => <One key={one.worker} of={one} refresh={refresh} />)}
+              {found.slice(0, most).map((one) => <One key={one.worker} of={one} beat={data?.beat ?? Infinity} refresh={refresh} />)}
             </ul>
             {found.length > most && <p class="workers-rest"><Button small onClick={() => setMost(most + FEW)}>{t("rest", { n: found.length - most })}</Button></p>}
           </Panel>
@@ -60,10 +62,11 @@ export default function WorkersPage() {
   );
 }
 
-function One({ of, refresh }: { of: Answer["workers"][number]; refresh: () => Promise<void> }) {
+function One({ of, beat, refresh }: { of: Answer["workers"][number]; beat: number; refresh: () => Promise<void> }) {
   const [open, setOpen] = useState(false);
-  // Both times are the server's: the reader's clock may be wrong.
-  const late = (milliseconds(pulse.value?.at ?? now.value) - milliseconds(of.last_beat)) / 1000 > LATE;
+  // Who has nothing in hand need not beat. Both times are the server's: the reader's clock may be wrong.
+  const beats = of.running > 0 && (of.transport === "socket" || of.transport === "poll");
+  const late = beats && (milliseconds(pulse.value?.at ?? now.value) - milliseconds(of.last_beat)) / 1000 > LATE * beat;
   const drain = async () => {
     const inside = of.transport === "inside";
     const text = [of.running ? t("drain.text", { n: of.running }) : t("drain.none"), inside && t("drain.inside")].filter(Boolean).join(" ");

@@ -50,7 +50,7 @@ SAID: Routes = {
                 200,
                 "All workers.",
                 shapes.WorkerList,
-                example=shapes.WorkerList([given.WORKER], given.PROGRAMS),
+                example=shapes.WorkerList([given.WORKER], 5.0, given.PROGRAMS),
             ),
         ),
         (Example("All workers", 200),),
