@@ -18,9 +18,8 @@ from tests.web.kit import Site, serving
 PAGES = ("overview", "jobs", "failures", "queues", "workers", "new", "api", "settings")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", ["phone", "desktop"])
-async def test_every_page_is_drawn_and_accessible(
+@pytest.mark.parametrize(("scheme", "device"), [("light", "desktop"), ("dark", "phone")])
+async def test_every_page_says_what_to_do_while_there_is_nothing(
     browser: Browser, site: Site, scheme: str, device: str
 ) -> None:
     options: dict[str, Any] = PHONE if device == "phone" else {}
