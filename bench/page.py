@@ -1,8 +1,9 @@
 """``python -m bench.page``: the dashboard over a full store, and in a storm of events, in headless Chromium.
 
 Opens every page some times on a store of a million jobs (``--keep FILE`` keeps it for next time, and takes
-the one of ``bench.lists``): when it can be used, and how long its requests took. Then 2,000 events a second,
-with the list of jobs open: how often it draws, and how long it does not answer.
+the one of ``bench.lists``): when it can be used, and how long its requests took, in a browser that is busy
+with drawing, and asked all at once by somebody who is not. Then 2,000 events a second, with the list of jobs
+open: how often it draws, and how long it does not answer.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ addEventListener("DOMContentLoaded", () => {
 });
 """
 REQUESTS = """performance.getEntriesByType("resource").filter((it) => it.name.includes("/v1/"))
-  .map((it) => [new URL(it.name).pathname, it.responseEnd - it.requestStart])"""
+  .map((it) => [it.name, it.responseEnd - it.requestStart])"""
 
 
 def main() -> None:
@@ -70,7 +71,7 @@ async def _measure(url: str, asked: argparse.Namespace) -> None:
     async with async_playwright() as playwright:
         found = next(filter(None, map(shutil.which, NAMES)))
         browser = await playwright.chromium.launch(executable_path=found, args=QUIET)
-        print(f"{'page':24}{'usable p50':>12}{'max':>8}   slowest requests, p95 (ms)")
+        print(f"{'page':24}{'usable p50':>12}{'max':>8}   slowest requests, p95 (ms): alone; while drawing")
         for page in PAGES:
             await _page(browser, url, page, asked.rounds)
         await _storm(browser, url, asked.rate, asked.seconds)
@@ -81,6 +82,7 @@ async def _page(browser: Browser, url: str, name: str, rounds: int) -> None:
     """Each time as somebody who was never there: nothing in any cache."""
     usable: list[float] = []
     requests: dict[str, list[float]] = {}
+    alone: dict[str, list[float]] = {}
     for _ in range(rounds):
         context = await browser.new_context(viewport={"width": 1360, "height": 900})
         page = await context.new_page()
@@ -90,14 +92,32 @@ async def _page(browser: Browser, url: str, name: str, rounds: int) -> None:
         await page.locator("main .waiting").first.wait_for(state="detached")
         usable.append((time.perf_counter() - start) * 1000)
         await page.locator(".link.live").wait_for()
-        for path, took in await page.evaluate(REQUESTS):
-            requests.setdefault(path, []).append(took)
+        for asked, took in await page.evaluate(REQUESTS):
+            requests.setdefault(asked, []).append(took)
         await context.close()
-    slowest = sorted(((_p95(some), path) for path, some in requests.items()), reverse=True)[:3]
-    told = ", ".join(f"{path} {took:.0f}" for took, path in slowest)
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=30) as http:
+        for _ in range(4 * rounds):
+            for asked, took in await asyncio.gather(*(_timed(http, one) for one in requests)):
+                alone.setdefault(asked, []).append(took)
+    slowest = _slowest(alone)
+    told = "; ".join(
+        ", ".join(f"{asked.removeprefix(url)[:40]} {took:.0f}" for took, asked in some)
+        for some in (slowest, _slowest(requests))
+    )
     print(f"{name:24}{statistics.median(usable):12.0f}{max(usable):8.0f}   {told}")
     if statistics.median(usable) > USABLE or any(took > ANSWER for took, _ in slowest):
         print(f"  above {USABLE:.0f} or {ANSWER:.0f} ms", file=sys.stderr)
+
+
+async def _timed(http: httpx2.AsyncClient, asked: str) -> tuple[str, float]:
+    start = time.perf_counter()
+    # An answer that was made for nobody else.
+    (await http.get(asked, headers={"cache-control": "no-cache"})).raise_for_status()
+    return asked, (time.perf_counter() - start) * 1000
+
+
+def _slowest(requests: dict[str, list[float]]) -> list[tuple[float, str]]:
+    return sorted(((_p95(some), asked) for asked, some in requests.items()), reverse=True)[:2]
 
 
 async def _storm(browser: Browser, url: str, rate: int, seconds: float) -> None:
