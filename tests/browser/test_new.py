@@ -61,6 +61,18 @@ async def test_a_built_in_type_has_fields_and_is_seen_to_its_end(browser: Browse
         await expect(page.locator('[name="payload.ms"]')).to_have_value("300")
 
 
+async def test_a_queue_that_somebody_serves_is_offered(browser: Browser, site: Site) -> None:
+    async with site.worker("w1", queues=["orders", "emails"], types=["charge"]) as worker:
+        async with shown(browser, site, "#/new?type=charge") as page:
+            await expect(page.get_by_text("1 worker knows this type. None of those serves")).to_be_visible()
+            await accessible(page)
+            await page.get_by_role("button", name="orders").click()
+            await expect(page.locator('[name="queue"]')).to_have_value("orders")
+            await expect(page.get_by_text("None of those serves")).to_have_count(0)
+            await page.get_by_role("button", name="Submit").click()
+            assert (await worker.job())["type"] == "charge"
+
+
 async def test_no_digit_is_lost_between_form_editor_and_store(browser: Browser, site: Site) -> None:
     async with shown(browser, site, f"#/new?type=anything&queue=q&payload={EXACT}", quiet=REFUSED) as page:
         await expect(page.get_by_text("No connected worker knows this type")).to_be_visible()

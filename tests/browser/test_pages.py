@@ -92,7 +92,7 @@ async def test_every_page_shows_what_there_is(browser: Browser, shop: Shop, sche
         for place, seen in shop.pages.items():
             await page.evaluate("(place) => { location.hash = place }", f"#/{place}")
             await expect(page.locator("main")).to_contain_text(seen)
-            await expect(page.locator("main .waiting")).to_have_count(0)
+            await expect(page.locator('main .waiting, main [aria-busy="true"]')).to_have_count(0)
             await accessible(page)
             wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
             assert wide <= 0, f"{place} is {wide} px too wide"

@@ -34,6 +34,11 @@ async def test_a_worker_is_seen_at_work_and_drained(browser: Browser, tmp_path: 
             flags = ("--url", server.url, "--queues", "one,two", "--name", "<b>mine</b>", "--slots", "3")
             with running(tmp_path, "work", "tasks:app", *flags) as worker:
                 mine = page.locator(".workers-one", has_text="<b>mine</b>")
+                # Those that are part of the server stand apart, and do not count as somebody's.
+                part = page.locator(".panel", has=page.get_by_role("heading", name="Part of the servers"))
+                await expect(part.locator(".workers-one", has_text="stand-in jobq")).to_be_visible()
+                await expect(part.locator(".workers-one", has_text="mine")).to_have_count(0)
+                await expect(page.get_by_role("link", name=re.compile("^Workers ?1$"))).to_be_visible()
                 await expect(mine).to_contain_text("0 of 3")
                 await expect(page.get_by_text("No worker of yours is connected")).to_have_count(0)
                 job = {"type": "wait", "queue": "two", "payload": {"until": str(go)}}

@@ -76,7 +76,11 @@ function Badge({ page }: { page: PageName }) {
   if (!told) return null;
   if (page === "failures" && told.jobs.failed) return <b class="badge bad">{compact(told.jobs.failed)}</b>;
   if (page === "jobs" && told.jobs.running) return <b class="badge">{compact(told.jobs.running)}</b>;
-  if (page === "workers") return <b class="badge">{compact(told.workers.connected)}</b>;
+  if (page === "workers") {
+    // Those that are part of a server are always there.
+    const own = told.workers.connected - told.workers.inside;
+    return own > 0 ? <b class="badge">{compact(own)}</b> : null;
+  }
   return null;
 }
 

@@ -42,9 +42,10 @@ class PulseQueue(msgspec.Struct, frozen=True):
 
 
 class PulseWorkers(msgspec.Struct, frozen=True):
-    """All workers of all servers; ``running``: jobs in their hands."""
+    """All workers of all servers, ``inside`` of them part of a server; ``running``: jobs in their hands."""
 
     connected: int
+    inside: int
     draining: int
     slots: int
     running: int
@@ -193,6 +194,7 @@ class Pulses:
         ]
         workers = PulseWorkers(
             len(roster),
+            sum(worker.transport == "inside" for worker in roster),
             sum(worker.draining for worker in roster),
             sum(worker.slots for worker in roster),
             sum(worker.in_hand for worker in roster),

@@ -167,7 +167,7 @@ export interface Pulse {
   rates: Record<"enqueued" | "started" | "done" | "failed", number>;
   queues: { name: string; paused: boolean; pending: number; scheduled: number; running: number; failed: number; oldest_age: number | null }[];
   queues_more: number;
-  workers: { connected: number; draining: number; slots: number; running: number };
+  workers: { connected: number; inside: number; draining: number; slots: number; running: number };
   changed: { jobs: boolean; queues: string[]; workers: boolean; failures: boolean };
 }
 

@@ -56,6 +56,6 @@ PULSE = Pulse(
     rates=PulseRates(0.5, 0.4, 0.4, 0.0),
     queues=[PulseQueue("default", False, 3, 1, 2, 1, 0.25)],
     queues_more=0,
-    workers=PulseWorkers(1, 0, 10, 2),
+    workers=PulseWorkers(3, 2, 0, 10, 2),
     changed=Changes(True, ["default"], True, True),
 )

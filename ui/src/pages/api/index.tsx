@@ -2,8 +2,9 @@
 import { useMemo } from "preact/hooks";
 import { useQuery } from "../../api/query.ts";
 import { Copy, Empty, Fault, Head, Panel, Waiting } from "../../parts/basics.tsx";
+import { Finder } from "../../parts/finder.tsx";
 import { Icon } from "../../parts/icons.tsx";
-import { place, setQuery } from "../../route.ts";
+import { place } from "../../route.ts";
 import { t } from "./texts.ts";
 import "./style.css";
 
@@ -54,11 +55,10 @@ export default function ApiPage() {
       {!data && !error && <Waiting rows={8} />}
       {data && (
         <>
-          <label class="api-find">
-            <Icon name="search" size={16} />
-            <input class="input" type="search" value={wanted} placeholder={t("find")} aria-label={t("find")} onInput={(event) => setQuery({ find: event.currentTarget.value || null }, { replace: true })} />
+          <div class="api-find">
+            <Finder name="find" label={t("find")} group={t("title")} />
             <span class="note">{t("count", { n })}</span>
-          </label>
+          </div>
           <div class="stack">
             {[...groups].map(([group, requests]) => (
               <Panel key={group} class="flush" title={group}>

@@ -108,7 +108,7 @@ export default function NewPage() {
                 <small>{faults["queue"] && <span class="wrong">{faults["queue"]}</span>}</small>
               </label>
             </div>
-            {draft.type.trim() && types.data && <Served known={known} queue={draft.queue.trim() || "default"} />}
+            {draft.type.trim() && types.data && <Served known={known} queue={draft.queue.trim() || "default"} onChoose={(queue) => change({ queue })} />}
             {!types.data && types.error && <Fault error={types.error} retry={types.refresh} />}
           </Panel>
           <Panel title={t("payload")} aside={<Choice label={t("payload")} value={shown} onChange={setMode} options={modes} />}>
@@ -140,12 +140,13 @@ export default function NewPage() {
   );
 }
 
-function Served({ known, queue }: { known: JobType | undefined; queue: string }) {
+function Served({ known, queue, onChoose }: { known: JobType | undefined; queue: string; onChoose: (queue: string) => void }) {
   if (!known?.workers) return <p class="new-served warn">{t("known.none")}</p>;
   const elsewhere = known.queues.length > 0 && !known.queues.includes(queue) && !known.queues.includes("*");
   return (
     <p class={`new-served ${elsewhere ? "warn" : ""}`}>
-      {known.built_in && <span class="tag">{t("builtin")}</span>} {t("known", { n: known.workers })} {elsewhere && t("queue.none", { queues: known.queues.join(", ") })}
+      {known.built_in && <span class="tag">{t("builtin")}</span>} {t("known", { n: known.workers })} 
+      {elsewhere && <>{" "}{t("queue.none")} {known.queues.slice(0, 12).map((one) => <Button key={one} small onClick={() => onChoose(one)}>{one}</Button>)}</>}
     </p>
   );
 }

@@ -28,7 +28,7 @@ export function Tiles({ recent, day }: { recent: Figures | undefined; day: Figur
     null,
   );
   const busy = told?.queues.filter((queue) => queue.running).length ?? 0;
-  const workers = told && t("sub.slots", { n: told.workers.connected });
+  const workers = told && t(told.workers.inside ? "sub.inside" : "sub.slots", { n: told.workers.connected - told.workers.inside, inside: told.workers.inside });
   const trend = (name: keyof NonNullable<typeof trends>, colour: string) => <Trend values={trends?.[name] ?? []} colour={colour} label={t("recent", { title: t(name) })} />;
   return (
     <section class="overview-tiles" aria-label={t("now")}>

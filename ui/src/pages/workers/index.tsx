@@ -32,11 +32,12 @@ export default function WorkersPage() {
   const wanted = (place.value.query.get("q") ?? "").toLowerCase();
   const all = data?.workers ?? [];
   const found = useMemo(
-    // Those that somebody started stand before those that come with the server.
-    () => [...all].sort((a, b) => Number(a.transport === "inside") - Number(b.transport === "inside")).filter((one) => !wanted || [one.name, one.worker, one.version, one.server, ...one.queues, ...(one.types ?? [])].some((text) => text?.toLowerCase().includes(wanted))),
+    () => all.filter((one) => !wanted || [one.name, one.worker, one.version, one.server, ...one.queues, ...(one.types ?? [])].some((text) => text?.toLowerCase().includes(wanted))),
     [all, wanted],
   );
-  const own = all.some((one) => one.transport !== "inside");
+  const own = found.filter((one) => one.transport !== "inside");
+  const inside = found.filter((one) => one.transport === "inside");
+  const none = all.every((one) => one.transport === "inside");
   const sum = (what: (one: Worker) => number) => all.reduce((total, one) => total + what(one), 0);
   return (
     <>
@@ -46,14 +47,21 @@ export default function WorkersPage() {
       <div class="stack">
         {error && <Fault error={error} retry={refresh} />}
         {loading && <Waiting rows={6} />}
-        {data && !own && <Empty icon="workers" title={t(all.length ? "own" : "none")}><p>{t("own.text")}</p><Command line={work()} /></Empty>}
+        {data && none && <Empty icon="workers" title={t(all.length ? "own" : "none")}><p>{t("own.text")}</p><Command line={work()} /></Empty>}
         {data && wanted && !found.length && <Empty icon="search" title={t("nofit")}><a class="button" href={href(["workers"])}>{t("free")}</a></Empty>}
-        {found.length > 0 && (
+        {own.length > 0 && (
           <Panel class="flush workers">
             <ul>
-              {found.slice(0, most).map((one) => <One key={one.worker} of={one} beat={data?.beat ?? Infinity} refresh={refresh} />)}
+              {own.slice(0, most).map((one) => <One key={one.worker} of={one} beat={data?.beat ?? Infinity} refresh={refresh} />)}
             </ul>
-            {found.length > most && <p class="workers-rest"><Button small onClick={() => setMost(most + FEW)}>{t("rest", { n: found.length - most })}</Button></p>}
+            {own.length > most && <p class="workers-rest"><Button small onClick={() => setMost(most + FEW)}>{t("rest", { n: own.length - most })}</Button></p>}
+          </Panel>
+        )}
+        {inside.length > 0 && (
+          <Panel class="flush workers" title={t("parts")} aside={<span>{t("parts.note")}</span>}>
+            <ul>
+              {inside.slice(0, most).map((one) => <One key={one.worker} of={one} beat={Infinity} refresh={refresh} />)}
+            </ul>
           </Panel>
         )}
         {data && <Programs of={data.programs} />}
@@ -93,7 +101,7 @@ function One({ of, beat, refresh }: { of: Answer["workers"][number]; beat: numbe
           <span class="number"><span class="unseen">{t("slots")}</span>{t("of", { n: of.running, slots: of.slots })}</span>
           <Bar value={of.slots ? of.running / of.slots : 0} label={t("inuse", { worker: of.name })} />
         </div>
-        <p class={`workers-beat ${late ? "late" : "note"}`}><span class="unseen">{t("beat")}</span><When at={of.last_beat} />{late && <> · {t("late")}</>}</p>
+        <p class={`workers-beat ${late ? "late" : "note"}`}>{of.transport !== "inside" && <>{t("beat")} <When at={of.last_beat} />{late && <> · {t("late")}</>}</>}</p>
         <Button small icon="stop" disabled={of.draining} onClick={drain}>{t("drain")}</Button>
       </div>
       {open && <More of={of} />}

@@ -3,7 +3,7 @@ import { define } from "../../i18n/define.ts";
 export const t = define({
   en: {
     title: "Workers", note: "{n} connected, {running} of {slots} slots in use.", find: "Find a worker, queue or type",
-    worker: "Worker", serves: "Serves", slots: "Slots", hand: "In hand", beat: "Last beat", box: "Sandbox", acts: "Acts", of: "{n} of {slots}", inuse: "Slots in use of {worker}",
+    worker: "Worker", serves: "Serves", slots: "Slots", hand: "In hand", beat: "last beat", parts: "Part of the servers", "parts.note": "For the built-in types and the older interfaces", box: "Sandbox", acts: "Acts", of: "{n} of {slots}", inuse: "Slots in use of {worker}",
     any: "any type", types: { one: "{n} type", other: "{n} types" }, draining: "draining", late: "late", since: "since",
     inside: "in the server", websocket: "WebSocket", http: "polls", front: "an older interface", elsewhere: "server {server}",
     idle: "nothing", more: { one: "and {n} more", other: "and {n} more" }, details: "More of {worker}",
@@ -20,7 +20,7 @@ export const t = define({
   },
   de: {
     title: "Worker", note: "{n} verbunden, {running} von {slots} Plätzen belegt.", find: "Worker, Warteschlange oder Typ finden",
-    worker: "Worker", serves: "Bedient", slots: "Plätze", hand: "In Arbeit", beat: "Lebenszeichen", box: "Sandbox", acts: "Handlungen", of: "{n} von {slots}", inuse: "Belegte Plätze von {worker}",
+    worker: "Worker", serves: "Bedient", slots: "Plätze", hand: "In Arbeit", beat: "letztes Zeichen", parts: "Teil der Server", "parts.note": "Für die eingebauten Typen und die älteren Schnittstellen", box: "Sandbox", acts: "Handlungen", of: "{n} von {slots}", inuse: "Belegte Plätze von {worker}",
     any: "jeder Typ", types: { one: "{n} Typ", other: "{n} Typen" }, draining: "läuft aus", late: "verspätet", since: "seit",
     inside: "im Server", websocket: "WebSocket", http: "fragt an", front: "ältere Schnittstelle", elsewhere: "Server {server}",
     idle: "nichts", more: { one: "und {n} weiterer", other: "und {n} weitere" }, details: "Mehr zu {worker}",
@@ -37,7 +37,7 @@ export const t = define({
   },
   sv: {
     title: "Arbetare", note: "{n} anslutna, {running} av {slots} platser används.", find: "Hitta en arbetare, kö eller typ",
-    worker: "Arbetare", serves: "Betjänar", slots: "Platser", hand: "Arbetar med", beat: "Livstecken", box: "Sandlåda", acts: "Åtgärder", of: "{n} av {slots}", inuse: "Använda platser hos {worker}",
+    worker: "Arbetare", serves: "Betjänar", slots: "Platser", hand: "Arbetar med", beat: "senaste tecken", parts: "Del av servrarna", "parts.note": "För de inbyggda typerna och de äldre gränssnitten", box: "Sandlåda", acts: "Åtgärder", of: "{n} av {slots}", inuse: "Använda platser hos {worker}",
     any: "alla typer", types: { one: "{n} typ", other: "{n} typer" }, draining: "avslutar", late: "sent", since: "sedan",
     inside: "i servern", websocket: "WebSocket", http: "frågar", front: "äldre gränssnitt", elsewhere: "server {server}",
     idle: "ingenting", more: { one: "och {n} till", other: "och {n} till" }, details: "Mer om {worker}",
