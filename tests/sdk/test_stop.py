@@ -152,7 +152,7 @@ async def test_a_coroutine_that_does_not_stop_is_reported_without_waiting_for_it
     server = Server()
     async with working(program.app, server, slots=1):
         job = server.put("stubborn", timeout=0.05)
-        await until(lambda: job.endings, 3)
+        await until(lambda: job.endings)
         assert job.ending.end == "timeout"
         assert program.seen == []
         program.let_go.set()
