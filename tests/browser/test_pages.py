@@ -1,4 +1,4 @@
-"""Every page with something on it, as a shop's jobs leave it: in both colours, on a phone and on a desktop."""
+"""Every page with something on it, as a shop's jobs leave it: in both colours, on phone and desktop."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def _pages(http: httpx2.Client) -> dict[str, str]:
     failed = ended(label)
     mail = {"type": "order_mail", "queue": "emails", "payload": {"order": 1, "to": MARKUP}}
     ended(mail)
-    card = {"type": "charge_card", "queue": "orders", "payload": {"order": 12345678901234567890, "amount": 0.5}}
+    paid = {"order": 98765432109876543210, "amount": 0.5}
+    card = {"type": "charge_card", "queue": "orders", "payload": paid}
     done = ended(card)
     [report] = stored({"type": "sales_report", "queue": "reports", "payload": {"year": 2026, "days": 99_999}})
     stored(*[{"type": "resize_photo", "queue": "photos", "payload": {"photo": n}} for n in range(42)])
@@ -71,7 +72,7 @@ def _pages(http: httpx2.Client) -> dict[str, str]:
         "jobs?state=failed": MARKUP,
         f"job/{failed}": "KeyError",
         f"job/{report}": "of 99999",
-        f"job/{done}": "12345678901234567890",
+        f"job/{done}": "98765432109876543210",
         f"job/{later}": "scheduled",
         f"job/{gone}": "cancelled",
         "failures": "is no address",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rota.core.history import MAX_POINTS, Figures, History, Wish, history
+from rota.core.history import MAX_POINTS, Figures, History, Wish
 from rota.core.meter import MAX_KINDS
 from rota.core.quantiles import ERROR
 from rota.core.series import COARSE, FINE, KEPT, MAX_QUEUES, REPEAT
@@ -32,7 +32,7 @@ async def after(service: Service, clock: ManualClock, length: int = FINE) -> Non
 
 async def told(service: Service, last: int = MINUTE, length: int = FINE, **wish: Any) -> History:
     now = service.clock.now()
-    return await history(service.series, Wish(length, now - last, now, **wish), now)
+    return await service.histories.read(Wish(length, now - last, now, **wish), now)
 
 
 async def line(service: Service, last: int = MINUTE, length: int = FINE, **wish: Any) -> Figures:
@@ -186,7 +186,7 @@ async def test_an_idle_server_is_up(engine: Engine, clock: ManualClock) -> None:
     assert len(await notes(engine, "series-5s")) == 1, "one document, of its start"
     now = clock.now()
     second = Service(engine, clock=clock)
-    long_ago = await history(second.series, Wish(FINE, now - 2 * MINUTE, now - MINUTE), now)
+    long_ago = await second.histories.read(Wish(FINE, now - 2 * MINUTE, now - MINUTE), now)
     assert long_ago.series[0].enqueued == [0] * 12
     await first.series.stop()
     assert (await line(second, last=MINUTE)).enqueued == [0] * 12

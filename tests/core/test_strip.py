@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rota.core import strip
-from rota.core.history import History, Wish, history, warm
+from rota.core.history import Histories, History, Wish
 from rota.core.meter import Tally
 from rota.core.series import COARSE, FINE, KEPT, Depth, Series, _row, add, opened, written
 from rota.core.service import Service
@@ -49,6 +49,7 @@ class Day:
 
     def __init__(self, engine: Engine, service: Service, clock: ManualClock) -> None:
         self.engine, self.series, self.clock = engine, service.series, clock
+        self.histories = service.histories
         self.chance = random.Random(3)
 
     async def minute(self, at: int, server: str = "s") -> None:
@@ -62,15 +63,8 @@ class Day:
 
     async def told(self, wish: dict[str, Any], last: int = HOUR, *, kept: bool = True) -> History:
         now = self.clock.now()
-        series = self.series
-        before = series.strips
-        if not kept:
-            series.strips = None
-        try:
-            return await history(series, Wish(COARSE, now - last, now, **wish), now)
-        finally:
-            if not kept:
-                series.strips = before
+        histories = self.histories if kept else Histories(self.series)
+        return await histories.read(Wish(COARSE, now - last, now, **wish), now)
 
     async def same(self, last: int = HOUR) -> None:
         """What is answered from what is kept is what is answered without."""
@@ -136,7 +130,7 @@ async def test_who_asks_first_after_a_start_does_not_wait_for_the_day(
         return opened(note)
 
     cold = await day.told(wish, KEPT, kept=False)
-    await warm(day.series, day.clock.now(), by_queue="queue" in wish)
+    await day.histories.warm(day.clock.now(), by_queue="queue" in wish)
     monkeypatch.setattr(strip, "opened", counted)
     assert await day.told(wish, KEPT) == cold
     assert 0 < read < 10, "no more than the minutes that may still change"
@@ -183,15 +177,14 @@ async def test_a_document_that_is_late(day: Day, service: Service, monkeypatch: 
 
 async def test_it_takes_only_so_much_room(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     await day.told({"group": "queue"}, 2 * HOUR)
-    assert day.series.strips is not None
-    [kept] = day.series.strips._kept.values()
+    [kept] = day.histories.strips._kept.values()
     monkeypatch.setattr(strip, "MAX_CELLS", kept.size + 10)
     await day.told({}, 2 * HOUR)
-    assert [cut.by_queue for cut in day.series.strips._kept] == [False]
+    assert [cut.by_queue for cut in day.histories.strips._kept] == [False]
     day.clock.advance(KEPT + 3 * HOUR)
     await day.series.tick()
     await day.told({}, HOUR)
-    [kept] = day.series.strips._kept.values()
+    [kept] = day.histories.strips._kept.values()
     assert len(kept.cells) <= HOUR // MINUTE
 
 
@@ -212,10 +205,8 @@ async def test_points_of_five_seconds(day: Day, service: Service) -> None:
         if number % 10 == 0:
             now = day.clock.now()
             wish = Wish(FINE, now - 5 * MINUTE, now, group="queue")
-            told = await history(day.series, wish, now)
-            before, day.series.strips = day.series.strips, None
-            assert told == await history(day.series, wish, now)
-            day.series.strips = before
+            told = await day.histories.read(wish, now)
+            assert told == await Histories(day.series).read(wish, now)
 
 
 def test_adding_up(clock: ManualClock) -> None:

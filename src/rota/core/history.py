@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 
@@ -77,77 +77,81 @@ class History(msgspec.Struct):
     series: list[Figures]
 
 
-async def history(series: Series, wish: Wish, now: int) -> History:
-    """Read it. Only whole points that are over are told: the range is widened to whole ones, and cut to what
-    is kept. Raises BadInput for too many points.
-    """
-    length = wish.length
-    since = max(wish.since, now - KEPT)
-    until = min(-(-wish.until // length) * length, series.whole - series.whole % length)
-    since = min(since - since % length, until)
-    points = (until - since) // length
-    if points > MAX_POINTS:
-        raise BadInput(
-            f"{to_text(since)} to {to_text(until)} are {points} points of {length // SECOND} seconds; an "
-            f"answer has at most {MAX_POINTS}. Ask for at most {MAX_POINTS * length // SECOND} seconds at "
-            "once, or for resolution=1m.",
-            code="too_many_points",
-            field="since",
-        )
-    series.asked += 1
-    try:
-        await series.reading.acquire()
-    finally:
-        series.asked -= 1
-    try:
-        return await _read(series, wish, range(since, until, length), now)
-    finally:
-        series.reading.release()
+class Histories:
+    """Reads them from what a server and others write. What it has read of points that are over it keeps."""
 
+    def __init__(self, series: Series) -> None:
+        self._series = series
+        self.strips = Strips(series.read)
+        self._reading = asyncio.Lock()
+        """One at a time is enough."""
+        self.waiting = 0
+        """How many want one: what is read ahead must not keep them."""
 
-async def warm(series: Series, now: int, *, by_queue: bool) -> None:
-    """Read a day ahead, so that whoever opens the dashboard first after a start need not wait for it. Takes a
-    small part of the processor's time for as long as nobody waits.
-    """
-    since = now - KEPT
-    since -= since % COARSE
-    async with series.reading:
-        late = sum(run.late for run in await series.runs())
-        until = series.whole - series.whole % COARSE
-        cut = Cut(COARSE, None, None, by_queue, False)
-        await _strips(series).read(cut, since, until, now, late, _Slow(series).breathe)
+    async def read(self, wish: Wish, now: int) -> History:
+        """Only whole points that are over are told: the range is widened to whole ones, and cut to what is
+        kept. Raises BadInput for too many points, StoreError.
+        """
+        length = wish.length
+        since = max(wish.since, now - KEPT)
+        whole = self._series.whole
+        until = min(-(-wish.until // length) * length, whole - whole % length)
+        since = min(since - since % length, until)
+        points = (until - since) // length
+        if points > MAX_POINTS:
+            raise BadInput(
+                f"{to_text(since)} to {to_text(until)} are {points} points of {length // SECOND} seconds; "
+                f"an answer has at most {MAX_POINTS}. Ask for at most {MAX_POINTS * length // SECOND} "
+                "seconds at once, or for resolution=1m.",
+                code="too_many_points",
+                field="since",
+            )
+        self.waiting += 1
+        try:
+            await self._reading.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            return await self._read(wish, range(since, until, length), now)
+        finally:
+            self._reading.release()
 
+    async def warm(self, now: int, *, by_queue: bool) -> None:
+        """Read a day ahead, so that whoever opens the dashboard first after a start need not wait for it.
+        Takes a small part of the processor's time for as long as nobody waits. Raises StoreError.
+        """
+        since = now - KEPT
+        since -= since % COARSE
+        async with self._reading:
+            late = sum(run.late for run in await self._series.runs())
+            until = self._series.whole - self._series.whole % COARSE
+            cut = Cut(COARSE, None, None, by_queue, False)
+            await self.strips.read(cut, since, until, now, late, _Slow(self).breathe)
 
-async def _read(series: Series, wish: Wish, starts: range, now: int) -> History:
-    since, until, length = starts.start, starts.stop, starts.step
-    points = len(starts)
-    runs = await series.runs()
-    late = sum(run.late for run in runs)
-    runs = [run for run in runs if run.until > since and run.since < until]
-    # A chart of one queue is one of all queues, cut out of what is there for those.
-    alone = wish.type is None and wish.queue is not None and "type" not in wish.group
-    by_queue = "queue" in wish.group or alone
-    cut = Cut(length, None if alone else wish.queue, wish.type, by_queue, "type" in wish.group)
-    turns = _Turns()
-    strip = await _strips(series).read(cut, since, until, now, late, turns.breathe)
-    up = [strip.has(start) for start in starts]
-    for run in runs:
-        first, last = max(0, (run.since - since) // length), (run.until - 1 - since) // length
-        up[first : last + 1] = [True] * (min(points - 1, last) + 1 - first)
-    # Of the same points, and with the same gaps, it is the same again.
-    about = (since, until, wish.queue, wish.group, wish.limit, tuple(up))
-    lines = strip.made.get(about)
-    if len(strip.made) > _MADE:
-        strip.made.clear()
-    if lines is None:
-        lines = strip.made[about] = await _Picked(wish, strip, starts, up, turns.breathe).figures()
-    return History(since, until, _joined(runs, since, until), lines)
-
-
-def _strips(series: Series) -> Strips:
-    if series.strips is None:
-        series.strips = Strips(series.read)
-    return series.strips
+    async def _read(self, wish: Wish, starts: range, now: int) -> History:
+        since, until, length = starts.start, starts.stop, starts.step
+        points = len(starts)
+        runs = await self._series.runs()
+        late = sum(run.late for run in runs)
+        runs = [run for run in runs if run.until > since and run.since < until]
+        # A chart of one queue is one of all queues, cut out of what is there for those.
+        alone = wish.type is None and wish.queue is not None and "type" not in wish.group
+        by_queue = "queue" in wish.group or alone
+        cut = Cut(length, None if alone else wish.queue, wish.type, by_queue, "type" in wish.group)
+        turns = _Turns()
+        strip = await self.strips.read(cut, since, until, now, late, turns.breathe)
+        up = [strip.has(start) for start in starts]
+        for run in runs:
+            first, last = max(0, (run.since - since) // length), (run.until - 1 - since) // length
+            up[first : last + 1] = [True] * (min(points - 1, last) + 1 - first)
+        # Of the same points, and with the same gaps, it is the same again.
+        about = (since, until, wish.queue, wish.group, wish.limit, tuple(up))
+        lines = cast("list[Figures] | None", strip.made.get(about))
+        if len(strip.made) > _MADE:
+            strip.made.clear()
+        if lines is None:
+            lines = strip.made[about] = await _Picked(wish, strip, starts, up, turns.breathe).figures()
+        return History(since, until, _joined(runs, since, until), lines)
 
 
 class _Turns:
@@ -169,14 +173,14 @@ class _Turns:
 class _Slow(_Turns):
     """Works for a fifth of the time."""
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, histories: Histories) -> None:
         super().__init__()
-        self._series = series
+        self._histories = histories
         self._began = time.monotonic()
 
     async def _pause(self) -> None:
         spent = time.monotonic() - self._began
-        await asyncio.sleep(0 if self._series.asked else 4 * spent)
+        await asyncio.sleep(0 if self._histories.waiting else 4 * spent)
         self._began = time.monotonic()
 
 

@@ -105,6 +105,8 @@ class Pulses:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._watchers = 0
+        self.wanted = asyncio.Event()
+        """Set when the first one begins to watch."""
         self._told = asyncio.Event()
         self._recent: deque[Pulse] = deque(maxlen=_KEPT)
         self._number = 0
@@ -278,6 +280,7 @@ class Watcher:
 
     def __enter__(self) -> Watcher:
         self._pulses._watchers += 1
+        self._pulses.wanted.set()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -9,13 +9,11 @@ up; that stands in a mark of its own for every run of a server. :mod:`rota.core.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import zlib
 from collections import Counter, deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,9 +23,6 @@ from rota.engines.base import Engine
 from rota.model.clock import DAY, MINUTE, SECOND, Clock
 from rota.model.errors import StoreError
 from rota.model.job import Note, State
-
-if TYPE_CHECKING:
-    from rota.core.strip import Strips
 
 log = logging.getLogger("rota.series")
 
@@ -127,12 +122,6 @@ class Series:
         """What happened before this is written."""
         self.others = False
         """Whether other servers write documents, too."""
-        self.strips: Strips | None = None
-        """Made and used by those who read figures."""
-        self.reading = asyncio.Lock()
-        """Held while a history is read: one at a time is enough."""
-        self.asked = 0
-        """How many wait for a history: what is read ahead must not keep them."""
 
     def next_at(self) -> int:
         """When the open interval is over."""

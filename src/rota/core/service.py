@@ -18,6 +18,7 @@ from rota.core.explain import Line, in_short
 from rota.core.feeds import Feeds
 from rota.core.files import Files
 from rota.core.gather import Gather
+from rota.core.history import Histories
 from rota.core.intake import Intake
 from rota.core.others import Others
 from rota.core.programs import Programs
@@ -64,6 +65,7 @@ class Service:
         self.files = Files(engine, self.limits)
         self.feeds = Feeds(engine, self.clock)
         self.series = Series(engine, self.clock, self.workers.meter)
+        self.histories = Histories(self.series)
         self.programs = Programs()
         self.others = Others()
         self.intake = Intake()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,9 +19,6 @@ from rota.core.quantiles import Buckets, merged, pack, quantiles, unpack
 from rota.core.series import KEPT, REPEAT, Busy, Depth, Interval, Row, add, add_depth, opened
 from rota.model.clock import MINUTE
 from rota.model.job import Note
-
-if TYPE_CHECKING:
-    from rota.core.history import Figures
 
 SETTLED = MINUTE
 """So long after the end of a point nothing of it is written any more, or its writer says that it was."""
@@ -104,8 +101,8 @@ class Strip:
         self.fresh_seen: list[Seen] = []
         self.print = 0
         """Another one when anything was read that was not there, or was another, the time before."""
-        self.made: dict[object, list[Figures]] = {}
-        """Lines that were made of it and are still right."""
+        self.made: dict[object, object] = {}
+        """What its reader made of it and is still right."""
         self._sums: dict[tuple[int, Name], Tally] = {}
         self._activity: dict[int, dict[Name, int]] = {}
         self._rest_of: frozenset[Name] = frozenset()

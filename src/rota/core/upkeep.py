@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 
-from rota.core import bound, history
+from rota.core import bound
 from rota.core.reports import running_of
 from rota.core.series import FINE
 from rota.core.service import BATCH, Service
@@ -181,10 +181,9 @@ async def warm(service: Service) -> None:
     room, when the first one has begun to watch.
     """
     try:
-        await history.warm(service.series, service.clock.now(), by_queue=False)
-        while not service.pulses.watched:
-            await asyncio.sleep(1)
-        await history.warm(service.series, service.clock.now(), by_queue=True)
+        await service.histories.warm(service.clock.now(), by_queue=False)
+        await service.pulses.wanted.wait()
+        await service.histories.warm(service.clock.now(), by_queue=True)
     except RotaError as error:
         log.info("figures were not read ahead", extra={"detail": error.detail})
 

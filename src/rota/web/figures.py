@@ -6,7 +6,7 @@ from typing import Any
 
 from rota import __version__
 from rota.core import drains
-from rota.core.history import GROUPS, MAX_GROUPS, Figures, Wish, history
+from rota.core.history import GROUPS, MAX_GROUPS, Figures, Wish
 from rota.core.series import COARSE, FINE, KEPT
 from rota.core.servers import ServerNote
 from rota.core.service import Service
@@ -60,7 +60,7 @@ async def over_time(service: Service, asked: Asked) -> dict[str, Any]:
     """What is asked for with :data:`FIGURES`."""
     now = service.clock.now()
     wish = _wish(asked, now)
-    found = await history(service.series, wish, now)
+    found = await service.histories.read(wish, now)
     return {
         "resolution": wish.length // SECOND,
         "since": to_text(found.since),
