@@ -1,9 +1,10 @@
 """``python -m bench.dashboards``: what open dashboards cost the server.
 
 Producers and a worker at full speed, by turns with no dashboard and with 200. Each is what a page does: a
-socket with the pulse and the 50 jobs that it lists, a list every 2 s, figures and the condition every 5 s.
-They run in a process of their own, which throws away what it reads, but on the same machine: the server's
-processor time per job says what they cost the server, the throughput also what they cost the machine.
+socket with the pulse and the 50 jobs that it lists, a list every 2 s, figures and the condition every 5 s,
+all of these three times as rarely among 200. They run in a process of their own, which throws away what it
+reads, but on the same machine: the server's processor time per job says what they cost the server, the
+throughput also what they cost the machine.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from rota.bench.steps import BULK, SLOTS
 
 LIST, FIGURES, CONDITION = "/v1/jobs?limit=50", "/v1/stats?last=3600", "/v1/condition"
 EVERY = {LIST: 2.0, FIGURES: 5.0, CONDITION: 5.0}
-"""Seconds between two requests."""
+"""Seconds between two requests of one page alone."""
+CROWD = 100
+"""So many more pages, and each asks half as often (ui/src/live/socket.ts)."""
 _ID = re.compile(rb'"id":"([0-9a-f-]{36})"')
 _PING, _CLOSE = 9, 8
 
@@ -109,14 +112,15 @@ class Socket(asyncio.Protocol):
         self._transport.write(b"\x81" + length + b"\0\0\0\0" + text)
 
 
-async def fetches(port: int, told: Told, socket: Socket) -> None:
-    """What one page asks for again and again, over a connection of its own."""
+async def fetches(port: int, told: Told, socket: Socket, dashboards: int) -> None:
+    """What one of so many pages asks for again and again, over a connection of its own."""
+    every = {path: seconds * (1 + dashboards / CROWD) for path, seconds in EVERY.items()}
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    due = {path: time.monotonic() + random.random() * seconds for path, seconds in EVERY.items()}
+    due = {path: time.monotonic() + random.random() * seconds for path, seconds in every.items()}
     while True:
         path = min(due, key=due.__getitem__)
         await asyncio.sleep(max(0.0, due[path] - time.monotonic()))
-        due[path] += EVERY[path]
+        due[path] += every[path]
         started = time.perf_counter()
         writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCache-Control: max-age=1\r\n\r\n".encode())
         head = await reader.readuntil(b"\r\n\r\n")
@@ -137,9 +141,9 @@ async def watch(port: int, dashboards: int, topics: int) -> None:
     tasks = []
     for _ in range(dashboards):
         _, socket = await loop.create_connection(lambda: Socket(told, topics), "127.0.0.1", port)
-        tasks.append(asyncio.ensure_future(fetches(port, told, socket)))
+        tasks.append(asyncio.ensure_future(fetches(port, told, socket, dashboards)))
     # All pages are there, each somewhere in its rhythm.
-    await asyncio.sleep(max(EVERY.values()))
+    await asyncio.sleep(max(EVERY.values()) * (1 + dashboards / CROWD))
     before, began = (told.frames, told.bytes), time.perf_counter()
     for times in told.times.values():
         times.clear()
@@ -170,32 +174,26 @@ class Found(NamedTuple):
     pages: dict[str, object]
 
 
-def turn(folder: Path, number: int, dashboards: int, options: argparse.Namespace) -> Found:
-    """A fresh server under load, with so many dashboards."""
-    place = folder / f"{number}"
-    place.mkdir()
-    with Site(f"sqlite:///{place}/bench.db", place) as site:
-        site.work(SLOTS)
-        # What every turn begins with: code that was run before, and jobs to list.
-        _load(site, 1.0)
-        pages = None
-        if dashboards:
-            command = [sys.executable, "-m", "bench.dashboards", "--watch", str(site.port)]
-            command += ["--dashboards", str(dashboards), "--topics", str(options.topics)]
-            pages = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-            assert pages.stdout is not None
-            assert pages.stdout.readline() == "ready\n"
-        try:
-            before, used, started = site.done(), site.processor_seconds() or 0.0, time.perf_counter()
-            _load(site, options.seconds)
-            jobs = site.done() - before
-            rate = jobs / (time.perf_counter() - started)
-            micros = ((site.processor_seconds() or 0.0) - used) / jobs * 1e6
-        finally:
-            if pages is not None:
-                pages.terminate()
-        told = {} if pages is None else json.loads(pages.communicate()[0])
-        return Found(rate, micros, told)
+def turn(site: Site, dashboards: int, options: argparse.Namespace) -> Found:
+    """A while of load, with so many dashboards."""
+    pages = None
+    if dashboards:
+        command = [sys.executable, "-m", "bench.dashboards", "--watch", str(site.port)]
+        command += ["--dashboards", str(dashboards), "--topics", str(options.topics)]
+        pages = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert pages.stdout is not None
+        assert pages.stdout.readline() == "ready\n"
+    try:
+        before, used, started = site.done(), site.processor_seconds() or 0.0, time.perf_counter()
+        _load(site, options.seconds)
+        jobs = site.done() - before
+        rate = jobs / (time.perf_counter() - started)
+        micros = ((site.processor_seconds() or 0.0) - used) / jobs * 1e6
+    finally:
+        if pages is not None:
+            pages.terminate()
+    told = {} if pages is None else json.loads(pages.communicate()[0])
+    return Found(rate, micros, told)
 
 
 def _load(site: Site, seconds: float) -> None:
@@ -206,10 +204,16 @@ def _load(site: Site, seconds: float) -> None:
 
 
 def turns(options: argparse.Namespace) -> Iterator[tuple[int, Found]]:
-    with tempfile.TemporaryDirectory() as folder:
+    """Pairs on one server, for two servers differ by more than what is looked for; each the other way round
+    than the one before.
+    """
+    with tempfile.TemporaryDirectory() as folder, Site(f"sqlite:///{folder}/bench.db", Path(folder)) as site:
+        site.work(SLOTS)
+        # Code that was run before, and jobs to list.
+        _load(site, 2.0)
         for number in range(2 * options.rounds):
-            dashboards = options.dashboards if number % 2 else 0
-            found = turn(Path(folder), number, dashboards, options)
+            dashboards = options.dashboards if number % 4 in (1, 2) else 0
+            found = turn(site, dashboards, options)
             cost = f"{found.rate:8,.0f} jobs/s, {found.micros:6.1f} µs of the server's processor a job"
             told = json.dumps(found.pages) if found.pages else ""
             print(f"{dashboards:4} dashboards: {cost} {told}", flush=True)
@@ -220,8 +224,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.dashboards", description=__doc__)
     parser.add_argument("--dashboards", type=int, default=200)
     parser.add_argument("--topics", type=int, default=50, help="jobs that each watches")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of load in a turn")
-    parser.add_argument("--rounds", type=int, default=3, help="pairs of turns")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of load in a turn")
+    parser.add_argument("--rounds", type=int, default=8, help="pairs of turns")
     parser.add_argument("--watch", type=int, metavar="PORT", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.watch:
@@ -231,14 +235,20 @@ def main() -> int:
     for dashboards, found in turns(options):
         sides.setdefault(dashboards, []).append(found)
     without, with_them = (sides[number] for number in (0, options.dashboards))
-    rates = [statistics.median(one.rate for one in side) for side in (without, with_them)]
+    ratios = [there.rate / alone.rate for alone, there in zip(without, with_them, strict=True)]
     taken = statistics.median(
         (there.micros - alone.micros) * there.rate / 1e6
         for alone, there in zip(without, with_them, strict=True)
     )
-    print(f"throughput on this machine x{rates[1] / rates[0]:.3f}")
+    more = [there.micros / alone.micros for alone, there in zip(without, with_them, strict=True)]
+    print(f"throughput on this machine, pair by pair: {_told(ratios)}")
+    print(f"the server's processor time a job, pair by pair: {_told(more)}")
     print(f"the dashboards take {taken:.1%} of one processor of the server's")
     return 0
+
+
+def _told(ratios: list[float]) -> str:
+    return f"x{statistics.median(ratios):.3f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 if __name__ == "__main__":

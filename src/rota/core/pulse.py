@@ -77,6 +77,7 @@ class Changed(msgspec.Struct, frozen=True):
 class Pulse(msgspec.Struct, frozen=True):
     """The store and its servers at a time (microseconds). ``rates``: what happened per second in the last
     :data:`WINDOW`. ``queues``: the fullest, fullest first; ``queues_more``: how many were left out.
+    ``watchers``: how many this server tells; the more there are, the less often each should ask for more.
     """
 
     at: int
@@ -85,6 +86,7 @@ class Pulse(msgspec.Struct, frozen=True):
     queues: Sequence[PulseQueue]
     queues_more: int
     workers: PulseWorkers
+    watchers: int
     changed: Changed
 
 
@@ -214,7 +216,7 @@ class Pulses:
             jobs[State.FAILED],
         )
         more = len(names) - len(shown)
-        pulse = Pulse(now, jobs, self._rates(), queues, more, workers, _NOTHING)
+        pulse = Pulse(now, jobs, self._rates(), queues, more, workers, self._watchers, _NOTHING)
         return msgspec.structs.replace(pulse, changed=_everything(pulse)), seen
 
     def _totals(self) -> dict[str, dict[str, int]]:

@@ -1,7 +1,7 @@
 /** What a part of the page reads from the server: kept while it is read again, read again when asked to. */
 import { effect } from "@preact/signals";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { epoch, paused } from "../live/socket.ts";
+import { between, epoch, paused } from "../live/socket.ts";
 import { get, Problem, text } from "./http.ts";
 
 export interface Reading<T> {
@@ -61,7 +61,7 @@ export function useQuery<T>(address: string | null, options: Options<T> = {}): R
     const last = { at: Date.now(), timer: 0 };
     const soon = () => {
       if (last.timer || document.hidden) return;
-      const left = Math.max(0, last.at + gap - Date.now());
+      const left = Math.max(0, last.at + between(gap) - Date.now());
       last.timer = window.setTimeout(() => {
         last.timer = 0;
         last.at = Date.now();
@@ -77,11 +77,18 @@ export function useQuery<T>(address: string | null, options: Options<T> = {}): R
     });
     const back = () => void (document.hidden || paused.peek() || read(false));
     document.addEventListener("visibilitychange", back);
-    const timer = every === undefined ? 0 : window.setInterval(() => void (document.hidden || paused.peek() || read(false)), every);
+    let timer = 0;
+    const again = (after: number) => {
+      timer = window.setTimeout(() => {
+        if (!document.hidden && !paused.peek()) void read(false);
+        again(after);
+      }, between(after));
+    };
+    if (every !== undefined) again(every);
     return () => {
       stop();
       clearTimeout(last.timer);
-      clearInterval(timer);
+      clearTimeout(timer);
       document.removeEventListener("visibilitychange", back);
       run.current?.abort();
     };
@@ -91,6 +98,18 @@ export function useQuery<T>(address: string | null, options: Options<T> = {}): R
   const here = shown.of === address;
   const data = here && shown.data !== undefined ? shown.data : recall<T>(address);
   return { data, error: here ? shown.error : undefined, loading: address !== null && data === undefined && !(here && shown.error), refresh };
+}
+
+/** Whether the page has come to rest, or some time has passed. */
+export function useLater(): boolean {
+  const [later, set] = useState(false);
+  useEffect(() => {
+    const run = () => set(true);
+    // Not every browser can say so.
+    const ask = window.requestIdleCallback?.(run, { timeout: 400 }) ?? window.setTimeout(run, 200);
+    return () => (window.cancelIdleCallback ?? clearTimeout)(ask);
+  }, []);
+  return later;
 }
 
 /** So that the way back to a page is not a way through an empty one. */

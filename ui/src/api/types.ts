@@ -168,6 +168,8 @@ export interface Pulse {
   queues: { name: string; paused: boolean; pending: number; scheduled: number; running: number; failed: number; oldest_age: number | null }[];
   queues_more: number;
   workers: { connected: number; inside: number; draining: number; slots: number; running: number };
+  /** Pages that this server tells. */
+  watchers: number;
   changed: { jobs: boolean; queues: string[]; workers: boolean; failures: boolean };
 }
 

@@ -8,6 +8,8 @@ const DRAW = 100;
 const TIRED = 30_000;
 const MAX_TOPICS = 200;
 const ASK = 5_000;
+/** Pages at which each reads half as often. */
+const CROWD = 100;
 
 export type Status = "connecting" | "live" | "polling" | "away" | "paused";
 
@@ -19,6 +21,12 @@ export const paused = signal(false);
 export const epoch = signal(0);
 const link = signal<Exclude<Status, "paused">>("connecting");
 export const status = computed<Status>(() => (paused.value ? "paused" : link.value));
+
+/** Milliseconds between two readings, where `alone` would do for one page: many of them must not cost the server what
+ * it is there for. What happens is told at once all the same. */
+export function between(alone: number): number {
+  return alone * (1 + (pulse.peek()?.watchers ?? 0) / CROWD);
+}
 
 type Listener = (events: Event[]) => void;
 const watchers = new Map<Listener, readonly string[]>();

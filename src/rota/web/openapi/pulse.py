@@ -31,7 +31,7 @@ class Changes(msgspec.Struct, frozen=True):
 
 class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs by state, the fullest queues (`queues_more`: how many are not told), and all workers; `running`:
-    jobs in their hands.
+    jobs in their hands. `watchers`: how many listen to the pulse at this server.
     """
 
     at: Time
@@ -40,6 +40,7 @@ class Pulse(msgspec.Struct, frozen=True, kw_only=True):
     queues: Annotated[list[PulseQueue], says(maxItems=MAX_QUEUES)]
     queues_more: int
     workers: PulseWorkers
+    watchers: int
     changed: Changes
 
 
@@ -57,5 +58,6 @@ PULSE = Pulse(
     queues=[PulseQueue("default", False, 3, 1, 2, 1, 0.25)],
     queues_more=0,
     workers=PulseWorkers(3, 2, 0, 10, 2),
+    watchers=1,
     changed=Changes(True, ["default"], True, True),
 )

@@ -4,7 +4,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { get, Problem } from "../../api/http.ts";
 import type { Event, Job, Page, State } from "../../api/types.ts";
 import { zone } from "../../i18n/format.ts";
-import { epoch, paused, pulse, watch } from "../../live/socket.ts";
+import { between, epoch, paused, pulse, watch } from "../../live/socket.ts";
 import { check, print, toParams, type Search } from "./search.ts";
 
 export const SIZE = 50;
@@ -125,7 +125,7 @@ export function useJobs(search: Search, cursor: string | null, still: () => bool
         timer = 0;
         last = Date.now();
         if (!paused.peek() && !document.hidden) void read("quiet");
-      }, Math.max(0, last + (long.current ? LONG_GAP : GAP) - Date.now()));
+      }, Math.max(0, last + between(long.current ? LONG_GAP : GAP) - Date.now()));
     };
     let begun = false;
     let seen = epoch.peek();

@@ -1,7 +1,7 @@
 /** Rows of id and duration: Tab behind the last one adds one, Enter submits. */
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { post } from "../../api/http.ts";
-import { useQuery } from "../../api/query.ts";
+import { useLater, useQuery } from "../../api/query.ts";
 import { act, Button } from "../../parts/basics.tsx";
 import { blank, type Fault, faultOf, LONGEST, type Row, spec } from "./tasks.ts";
 import { k } from "./tasktexts.ts";
@@ -21,7 +21,7 @@ export function TaskForm({ done }: { done: () => Promise<unknown> }) {
   const [busy, setBusy] = useState(false);
   const form = useRef<HTMLFormElement>(null);
   const wanted = useRef<{ key: number; field: "id" | "ms" } | null>(null);
-  const { data } = useQuery<Types>("v1/types");
+  const { data } = useQuery<Types>(useLater() ? "v1/types" : null);
   const most = data?.types.find((one) => one.type === "sleep")?.schema?.properties?.ms?.maximum ?? LONGEST_SLEEP;
   useLayoutEffect(() => {
     const { key, field } = wanted.current ?? {};

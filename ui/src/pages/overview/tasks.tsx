@@ -1,6 +1,6 @@
 /** Timed tasks, as a panel that can be folded: hand over a few, and watch them wait and run. */
 import { useEffect, useMemo, useReducer, useRef, useState } from "preact/hooks";
-import { useQuery } from "../../api/query.ts";
+import { useLater, useQuery } from "../../api/query.ts";
 import type { Event, Job, Page } from "../../api/types.ts";
 import { duration } from "../../i18n/format.ts";
 import { kept } from "../../kept.ts";
@@ -34,8 +34,10 @@ export function Tasks() {
 
 function Open() {
   const changed = { on: () => pulse.value?.changed.jobs && pulse.value.at, gap: 2000 };
-  const running = useQuery<Page<Job>>(`v1/jobs?tag=${MARK}&state=running&limit=${MOST}`, changed);
-  const waiting = useQuery<Page<Job>>(`v1/jobs?tag=${MARK}&state=pending,scheduled&limit=${MOST}`, changed);
+  // What stands at the bottom does not keep what stands at the top.
+  const later = useLater();
+  const running = useQuery<Page<Job>>(later ? `v1/jobs?tag=${MARK}&state=running&limit=${MOST}` : null, changed);
+  const waiting = useQuery<Page<Job>>(later ? `v1/jobs?tag=${MARK}&state=pending,scheduled&limit=${MOST}` : null, changed);
   const news = useRef(new Map<string, News>());
   const [told, redraw] = useReducer((count: number) => count + 1, 0);
   const shown = useMemo(
@@ -57,8 +59,8 @@ function Open() {
       <TaskForm done={refresh} />
       {error && <Fault error={error} retry={refresh} />}
       <div class="overview-lists">
-        <List name="active" tasks={shown.active} loading={running.loading} more={!!running.data?.cursor} state="running" />
-        <List name="waiting" tasks={shown.waiting} loading={waiting.loading} more={!!waiting.data?.cursor} state="pending,scheduled" />
+        <List name="active" tasks={shown.active} loading={!later || running.loading} more={!!running.data?.cursor} state="running" />
+        <List name="waiting" tasks={shown.waiting} loading={!later || waiting.loading} more={!!waiting.data?.cursor} state="pending,scheduled" />
       </div>
       <p class="overview-all"><a href={href(["jobs"], { tag: MARK })}>{k("all")}</a></p>
     </>
