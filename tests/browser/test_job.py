@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,6 +99,36 @@ async def test_a_failed_job_is_understood_mended_and_run_again(browser: Browser,
     assert HTTP.get(f"{server.url}/v1/jobs/{id}").json()["attempts"][-1]["end"] == "failed"
 
 
+async def test_the_way_from_the_overview_to_a_job_that_is_mended(browser: Browser, server: Server) -> None:
+    """With the mouse alone, but for the payload: where it says that something failed, one gets on."""
+    for number in range(3):
+        ended(server, store(server, type="label", payload={"address": {"number": number}}, max_attempts=1))
+    ended(server, store(server, type="label", payload={"address": {"postcode": "1"}}))
+    async with shown(browser, server, "") as page:
+        await page.get_by_role("link", name=re.compile("label KeyError")).click()
+        await expect(page.locator(".jobs-row")).to_have_count(3)
+        await page.locator(".jobs-row .jobs-link").first.click()
+        await expect(page.locator(".job-wrong")).to_contain_text("postcode")
+        await page.get_by_role("button", name="Edit and run as new").click()
+        await page.get_by_role("textbox", name="Payload").fill('{"address": {"postcode": "223 50"}}')
+        await page.get_by_role("button", name="Run", exact=True).click()
+        await expect(page.locator(".page-head .state.done")).to_be_visible()
+        # The others of the group, as they are: nothing is lost by trying again.
+        await page.get_by_role("link", name="Failures").first.click()
+        await page.get_by_role("button", name="Retry all").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Retry 3 jobs").click()
+        await expect(page.get_by_text("3 jobs run again.")).to_be_visible()
+        await expect(page.locator(".failures-count .figure")).to_have_text("3")
+
+
+async def test_one_that_waits_for_its_time_is_run_at_once(browser: Browser, server: Server) -> None:
+    id = store(server, type="label", payload={"address": {"postcode": "1"}}, delay=3600)
+    async with shown(browser, server, f"#/job/{id}") as page:
+        await expect(page.locator(".page-head .state.scheduled")).to_be_visible()
+        await page.get_by_role("button", name="Run now").click()
+        await expect(page.locator(".page-head .state.done")).to_be_visible()
+
+
 async def test_it_is_watched_while_it_runs(browser: Browser, server: Server, tmp_path: Path) -> None:
     go = tmp_path / "go"
     id = store(server, type="slow", payload={"until": str(go)})
@@ -169,15 +198,3 @@ async def test_one_that_is_not_there_says_so(browser: Browser, server: Server) -
         await expect(page.get_by_text("There is no job of this id")).to_be_visible()
         await page.evaluate("location.hash = '#/job/nothing%20like%20it'")
         await expect(page.get_by_text("There is no job of this id")).to_be_visible()
-
-
-def test_the_shop_of_the_pictures_loads(tmp_path: Path) -> None:
-    """Nobody runs `make screenshots` often; its program must not rot."""
-    shutil.copy(Path(__file__).parent / "shop" / "shop.py", tmp_path)
-    with (
-        running_server(tmp_path, "--grace", "0") as server,
-        running(tmp_path, "work", "shop:app", "--url", server.url, "--queues", "emails") as worker,
-    ):
-        worker.wait_for("connected")
-        id = store(server, type="order_mail", queue="emails", payload={"order": 1, "to": "a@example.com"})
-        assert ended(server, id)["result"] == "sent to a@example.com"
