@@ -34,7 +34,7 @@ function Whole({ id }: { id: string }) {
   const { data, error, refresh } = useQuery<Shown>(address, { parse: read });
   const waits = data && !ENDED.includes(data.job.state);
   // What it waits for changes with other jobs and with workers, of which its own topic tells nothing.
-  const explained = useQuery<Explanation>(data ? `${address}/explain` : null, waits ? { every: 3000 } : {});
+  const explained = useQuery<Explanation>(data ? `${address}/explain` : null, { every: waits ? 3000 : 30_000 });
   const [progress, setProgress] = useState<{ value: number | null; message: string | null } | null>(null);
   const state = data?.job.state;
 
