@@ -129,6 +129,8 @@ def test_ctrl_c_leaves_nothing_behind_and_loses_nothing(folder: Path) -> None:
 
 def test_nothing_outlives_a_killed_server(folder: Path) -> None:
     terminal, _ = started(folder)
+    # Something of the start may still be on its way out.
+    wait_until(lambda: len(children_of(terminal.process.pid)) == 1, "it has one child")
     [reloader] = children_of(terminal.process.pid)
     children = [reloader, *children_of(reloader)]
     assert len(children) == 2

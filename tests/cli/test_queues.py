@@ -93,7 +93,7 @@ def test_workers(rota: Cli) -> None:
     assert inside.startswith("inside-")
     ours = next(row for row in rows if " socket " in row)
     assert "add,blocks,breaks,fails,nap,picture,says" in ours
-    assert rota("workers", "list", "--json").json.keys() == {"workers", "programs"}
+    assert rota("workers", "list", "--json").json.keys() == {"workers", "beat", "programs"}
 
 
 def test_drain_by_name(rota: Cli) -> None:

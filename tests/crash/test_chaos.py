@@ -14,7 +14,7 @@ from tests.postgres import Cluster
 
 pytestmark = pytest.mark.timeout(300)
 
-SECONDS = float(os.environ.get("ROTA_TEST_CHAOS_SECONDS", "12"))
+SECONDS = float(os.environ.get("ROTA_TEST_CHAOS_SECONDS", "8"))
 SEED = int(os.environ.get("ROTA_TEST_CHAOS_SEED", "6"))
 
 

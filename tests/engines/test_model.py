@@ -30,7 +30,7 @@ from tests.engines.model import Model, seen
 
 Call = Callable[[], Awaitable[Any]]
 
-EXAMPLES = {"sqlite": 80, "postgres": 30}
+EXAMPLES = {"sqlite": 60, "postgres": 20}
 """Opening a database again and again takes its time."""
 FOREVER = NOW + 10**6 * SECOND
 TYPES, QUEUES = ("a", "b", "c"), ("p", "q")

@@ -38,7 +38,7 @@ TRANSCRIPTS = (
     "poll_bodies",
 )
 """All that one server can play: ``pqexec_rest`` is another surface."""
-BEFORE, AFTER = 60, 60
+BEFORE, AFTER = 40, 40
 """Requests accepted by each interface before the kill and after it."""
 
 
