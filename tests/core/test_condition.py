@@ -200,6 +200,9 @@ async def test_many_failures(service: Service, clock: ManualClock) -> None:
 def test_half_of_them_is_an_error() -> None:
     assert of(Figures(now=0, rates={"done": 1.0, "failed": 1.0})).level == "error"
     assert judge(Figures(now=0, rates={"done": 10.0, "failed": 1.0})).findings == []
+    # Just started: what happened is told, not what would in a minute of the same.
+    [young] = judge(Figures(now=0, rates={"done": 0.2, "failed": 0.6}, measured=5.0)).findings
+    assert (young.numbers["failed"], young.numbers["done"]) == (3, 1)
 
 
 async def test_lost_workers_are_told_for_a_while(service: Service) -> None:

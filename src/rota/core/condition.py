@@ -42,8 +42,9 @@ _ORDER: Mapping[str, int] = {"error": 0, "warning": 1, "ok": 2}
 
 class Figures(msgspec.Struct, kw_only=True):
     """What findings rest on. ``oldest``: since when the oldest pending job of a queue waits. ``rates``: ends
-    per second in the last minute, by state, on all servers. ``lost``: jobs whose workers were lost in the
-    last minutes. ``commit``: mean seconds of a commit. ``room``: bytes free and in all on the store's disk.
+    per second in the last minute, by state, on all servers; ``measured``: over how many seconds. ``lost``:
+    jobs whose workers were lost in the last minutes. ``commit``: mean seconds of a commit. ``room``: bytes
+    free and in all on the store's disk.
     """
 
     now: int
@@ -56,6 +57,7 @@ class Figures(msgspec.Struct, kw_only=True):
     stopping: int = 0
     """Other servers that drain."""
     rates: Mapping[str, float] = {}
+    measured: float = 60.0
     failure: FailureGroup | None = None
     """What failed last."""
     lost: int = 0
@@ -197,7 +199,7 @@ def _programs(
 
 
 def _failures(figures: Figures) -> Iterable[Finding]:
-    done, failed = (round(60 * figures.rates.get(name, 0.0)) for name in ("done", "failed"))
+    done, failed = (round(figures.measured * figures.rates.get(name, 0.0)) for name in ("done", "failed"))
     if failed < FEW_FAILURES or failed < FAILING * (done + failed):
         return
     share = failed / (done + failed)

@@ -65,6 +65,8 @@ class Conditions:
             stopped=service.dispatch.stopped,
             stopping=sum(one.stopped for one in service.others.servers if one.id != service.id),
             rates=rates,
+            # Others may have been there for longer.
+            measured=60.0 if service.series.others else service.series.measured,
             lost=self._lately(sum(one.lost for one in everywhere)),
             jump=meter.jump,
             lag=meter.lag,

@@ -146,9 +146,14 @@ class Series:
         """What happened before this is written by everybody; others may be an interval behind."""
         return self.told - FINE if self.others else self.told
 
+    @property
+    def measured(self) -> float:
+        """Seconds over which :meth:`rates` are taken: a minute, or less after the start."""
+        return sum(span for span, _ in self._recent) / SECOND
+
     def rates(self) -> dict[str, float]:
         """What happened per second in the last minute or since the start, by what it was."""
-        length = sum(span for span, _ in self._recent) / SECOND
+        length = self.measured
         total: Counter[str] = Counter()
         for _, counts in self._recent:
             total.update(counts)
