@@ -131,9 +131,12 @@ async def test_one_that_waits_for_its_time_is_run_at_once(browser: Browser, serv
 
 async def test_it_is_watched_while_it_runs(browser: Browser, server: Server, tmp_path: Path) -> None:
     go = tmp_path / "go"
-    id = store(server, type="slow", payload={"until": str(go)})
+    id = store(server, type="slow", payload={"until": str(go)}, headers={"shop": HOSTILE}, tags=["a b"])
     async with shown(browser, server, f"#/job/{id}", **PHONE) as page:
         await expect(page.locator(".page-head .state.running")).to_be_visible()
+        worker = HTTP.get(f"{server.url}/v1/jobs/{id}").json()["worker"]
+        for fact in (f"shop: {HOSTILE}", "a b", worker, "Lease"):
+            await expect(page.locator(".job-facts")).to_contain_text(fact)
         await expect(page.locator(".job-progress")).to_contain_text("25")
         await expect(page.locator(".job-log")).to_contain_text("begun")
         await accessible(page)

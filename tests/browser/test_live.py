@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest_asyncio
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.browser.dashboard import accessible, shown
 from tests.web.kit import Site, lease, serving
@@ -52,19 +53,31 @@ async def pulses(site: Site, count: int) -> None:
             await watcher.next()
 
 
-async def test_a_page_that_is_paused_stands_still(browser: Browser, site: Site) -> None:
+@asynccontextmanager
+async def listing(browser: Browser, site: Site) -> AsyncIterator[tuple[Page, Locator]]:
+    """A live list with one job."""
     await site.enqueue()
     async with shown(browser, site, "#/jobs?queue=default") as page:
         rows = page.locator(".jobs-row")
         await expect(rows).to_have_count(1)
         await expect(page.locator(".link.live")).to_be_visible()
+        yield page, rows
+
+
+async def stands_still(page: Page, site: Site) -> None:
+    """It asks for nothing although there is news."""
+    asked = Asked(page)
+    await site.enqueue()
+    await pulses(site, 4)
+    assert asked.lists == 0
+
+
+async def test_a_page_that_is_paused_stands_still(browser: Browser, site: Site) -> None:
+    async with listing(browser, site) as (page, rows):
         await page.keyboard.press(".")
         await expect(page.locator(".link.paused")).to_have_attribute("aria-pressed", "true")
         await accessible(page)
-        asked = Asked(page)
-        await site.enqueue()
-        await pulses(site, 4)
-        assert asked.lists == 0
+        await stands_still(page, site)
         await expect(rows).to_have_count(1)
         await page.keyboard.press(".")
         await expect(page.locator(".link.live")).to_be_visible()
@@ -72,16 +85,9 @@ async def test_a_page_that_is_paused_stands_still(browser: Browser, site: Site) 
 
 
 async def test_a_tab_that_nobody_sees_asks_for_nothing(browser: Browser, site: Site) -> None:
-    await site.enqueue()
-    async with shown(browser, site, "#/jobs?queue=default") as page:
-        rows = page.locator(".jobs-row")
-        await expect(rows).to_have_count(1)
-        await expect(page.locator(".link.live")).to_be_visible()
+    async with listing(browser, site) as (page, rows):
         await page.evaluate(HIDE, True)
-        asked = Asked(page)
-        await site.enqueue()
-        await pulses(site, 4)
-        assert asked.lists == 0
+        await stands_still(page, site)
         await page.evaluate(HIDE, False)
         await expect(rows).to_have_count(2)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 from playwright.async_api import Browser, expect
 
+import rota
 from rota.config import Settings
 from tests.browser.dashboard import PHONE, accessible, shown
 from tests.server import PROGRAMS, running, running_server
@@ -46,6 +47,7 @@ async def test_a_worker_is_seen_at_work_and_drained(browser: Browser, tmp_path: 
                 await expect(mine).to_contain_text("1 of 3")
                 await mine.get_by_role("button", name="More of").click()
                 await expect(mine.get_by_role("link", name=re.compile("^wait"))).to_be_visible()
+                await expect(mine.locator("dl")).to_contain_text(f"Version{rota.__version__}")
                 await accessible(page)
                 await page.get_by_role("searchbox").fill("two")
                 await expect(page.locator(".workers-one")).to_have_count(1)

@@ -153,6 +153,7 @@ async def test_a_lease_is_counted_from_before_the_beat_was_sent(program: Any) ->
                 await asyncio.sleep(3600)
             stops = await super().extend(leases, progress)
             if leases:
+                # The answer is that long on its way: between the two times from which one could count.
                 await asyncio.sleep(1.6)
             return stops
 

@@ -24,6 +24,8 @@ MAX_POINTS = 1500
 MAX_GROUPS = 50
 _MADE = 30
 """Answers that are kept of a strip."""
+_REST = 0.05
+"""Seconds for which reading ahead rests at most."""
 _SLICE = 200
 """Rows read or points made before others have their turn."""
 
@@ -171,7 +173,7 @@ class _Turns:
 
 
 class _Slow(_Turns):
-    """Works for a fifth of the time."""
+    """Works for a fifth of the time, and hears soon of somebody who waits."""
 
     def __init__(self, histories: Histories) -> None:
         super().__init__()
@@ -180,7 +182,7 @@ class _Slow(_Turns):
 
     async def _pause(self) -> None:
         spent = time.monotonic() - self._began
-        await asyncio.sleep(0 if self._histories.waiting else 4 * spent)
+        await asyncio.sleep(0 if self._histories.waiting else min(_REST, 4 * spent))
         self._began = time.monotonic()
 
 

@@ -13,8 +13,10 @@ import { Dialog } from "./dialog.tsx";
 import { t as words } from "./texts.ts";
 import { told } from "./toasts.tsx";
 
+export type Act = "retry" | "cancel" | "delete";
+
 export interface Order {
-  act: "retry" | "cancel" | "delete";
+  act: Act;
   /** As the bodies of `POST /v1/jobs/{act}` have it; `all` in place of a filter. */
   filter: Record<string, unknown>;
   all?: boolean;

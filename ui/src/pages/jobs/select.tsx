@@ -2,9 +2,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Job } from "../../api/types.ts";
 import { Button } from "../../parts/basics.tsx";
+import type { Act } from "../../parts/bulk.tsx";
 import { t } from "./texts.ts";
-
-export type Act = "retry" | "cancel" | "delete";
 
 /** As many as a request may name. */
 const MOST = 10_000;
