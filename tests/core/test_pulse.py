@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +82,27 @@ async def test_rates(service: Service) -> None:
     rates = monkey.rates
     assert rates["enqueued"] > rates["started"] >= rates["done"] == rates["failed"] > 0
     assert rates["enqueued"] == pytest.approx(7 * rates["done"], rel=0.01)
+
+
+async def test_a_server_that_has_just_come_has_had_few(service: Service) -> None:
+    await put(service)
+    assert (await service.pulses.now()).rates["enqueued"] == pytest.approx(1 / pulse.WINDOW, rel=0.1)
+
+
+async def test_rates_go_down_while_nothing_happens(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(pulse, "time", SimpleNamespace(monotonic=lambda: now))
+    with service.pulses.watch() as watcher:
+        await service.pulses.now()
+        await put(service)
+        await beat(service)
+        assert (await watcher.next()).rates["enqueued"] == 1 / pulse.WINDOW
+        # Another one is not due.
+        monkeypatch.setattr(pulse, "QUIET", math.inf)
+        now += pulse.WINDOW
+        await beat(service)
+        told = await asyncio.wait_for(watcher.next(), 5)
+        assert (told.rates["enqueued"], bool(told.changed)) == (0.0, False)
 
 
 async def test_what_has_changed(service: Service) -> None:

@@ -117,7 +117,8 @@ class Pulses:
         self.changed_at = 0.0
         """When something was told to have changed (steady clock): what was read before is out of date."""
         self._seen: _Seen | None = None
-        self._samples: deque[tuple[float, dict[str, dict[str, int]]]] = deque()
+        # To begin with this server had counted nothing, and of others nothing was known.
+        self._samples: deque[tuple[float, dict[str, dict[str, int]]]] = deque([(time.monotonic(), {})])
         self._making: asyncio.Task[tuple[Pulse, _Seen]] | None = None
 
     @property
@@ -135,7 +136,9 @@ class Pulses:
         pulse, seen = await self._make()
         before, self._seen = self._seen, seen
         changed = _everything(pulse) if before is None else _changed(before, seen)
-        if changed or time.monotonic() - self._told_at >= QUIET:
+        # What nothing adds to any more goes down to nothing, second by second.
+        slower = bool(self._recent) and pulse.rates != self._recent[-1].rates
+        if changed or slower or time.monotonic() - self._told_at >= QUIET:
             self._told_at = time.monotonic()
             if changed:
                 self.changed_at = self._told_at
@@ -248,14 +251,14 @@ class Pulses:
             self._samples.popleft()
 
     def _rates(self) -> dict[str, float]:
-        if not self._samples:
-            return dict.fromkeys(RATES, 0.0)
         since, before = self._samples[0]
-        seconds = max(BEAT, time.monotonic() - since)
+        # A server that has just come has not had a whole window; in what is missing of it nothing happened.
+        seconds = max(WINDOW, time.monotonic() - since)
+        own = self._service.id
         rates = dict.fromkeys(RATES, 0.0)
         for server, totals in self._totals().items():
             # Of one that has just come it is not known when it counted what it has.
-            known = before.get(server, totals)
+            known = before.get(server, {} if server == own else totals)
             for name in RATES:
                 rates[name] += max(0, totals.get(name, 0) - known.get(name, 0)) / seconds
         return {name: round(rate, 3) for name, rate in rates.items()}
