@@ -278,6 +278,24 @@ async def test_what_no_standby_confirmed_is_not_acknowledged(waiting: postgres.C
     await engine.close()
 
 
+async def test_what_is_said_to_others_waits_for_no_standby(waiting: postgres.Cluster) -> None:
+    url = waiting.database("said")
+    engine = await open_engine(url)
+    stuck = "SELECT 1 FROM pg_stat_activity WHERE datname = 'said' AND wait_event = 'SyncRep'"
+    reload = "SELECT pg_reload_conf()"
+    postgres.ask(waiting.url, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", reload)
+    storing = asyncio.ensure_future(put(engine, job()))
+    try:
+        await until(lambda: bool(postgres.ask(waiting.url, stuck)))
+        await asyncio.wait_for(engine.announce(["a"]), 10)
+        await asyncio.wait_for(engine.announce(["a"], [b"news"]), 10)
+        assert not storing.done()
+    finally:
+        postgres.ask(waiting.url, "ALTER SYSTEM RESET synchronous_standby_names", reload)
+    await storing
+    await engine.close()
+
+
 @pytest.mark.parametrize("opened", ["still", "again"])
 async def test_what_was_given_up_unconfirmed_is_not_acknowledged_when_it_is_asked_for_again(
     waiting: postgres.Cluster, monkeypatch: pytest.MonkeyPatch, opened: str
