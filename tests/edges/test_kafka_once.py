@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import loads
 from pathlib import Path
 
 from rota.engines.open import backup
@@ -31,6 +32,24 @@ def test_a_server_that_is_killed_goes_on_where_the_store_is(tmp_path: Path, kafk
         kafka.produce(topic, numbers(0, 8), partition=3)
         server.until(MANY + 8)
     exactly_once(stored(store), kafka, topic, MANY + 8)
+
+
+def test_a_group_that_begins_at_the_end_begins_once(tmp_path: Path, kafka: broker.Broker) -> None:
+    topic = kafka.topic(partitions=2)
+    latest = {"topic": topic, "type": "work", "start": "latest"}
+    # One each: our own broker, asked for the end of a partition that has any, says 1.
+    for partition in (0, 1):
+        kafka.produce(topic, numbers(partition, partition + 1), partition=partition)
+    with reading(kafka, tmp_path, latest):
+        until(lambda: kafka.committed("rota", topic) == {0: 1, 1: 1}, "the group is at the end", 40)
+    # Not a record was read when the next ones come, and nobody is there.
+    kafka.produce(topic, numbers(2, 30))
+    with reading(kafka, tmp_path, latest) as server:
+        server.until(28)
+        kafka.produce(topic, numbers(30, 40))
+        server.until(38)
+    jobs = stored(f"sqlite:///{tmp_path / 'rota.db'}")
+    assert sorted(loads(job.payload)["n"] for job in jobs) == list(range(2, 40))
 
 
 def test_two_servers_share_and_take_over_from_each_other(tmp_path: Path, kafka: broker.Broker) -> None:

@@ -195,17 +195,31 @@ class Group:
             (self._consumer.pause if hold else self._consumer.resume)([_at(place)])
 
     def _go_to(self, place: Place, offset: int | None, latest: bool) -> bool:
-        from confluent_kafka import OFFSET_END, KafkaException
+        from confluent_kafka import KafkaException
 
         try:
             if offset is None:
                 [known] = self._consumer.committed([_at(place)], ASK)
-                offset = known.offset if known.offset >= 0 else OFFSET_END if latest else self.BEGINNING
+                offset = (
+                    known.offset
+                    if known.offset >= 0
+                    else self._join_at_end(place)
+                    if latest
+                    else self.BEGINNING
+                )
             self._consumer.seek(_at(place, offset))
             self._consumer.resume([_at(place)])
             return True
         except KafkaException:
             return False
+
+    def _join_at_end(self, place: Place) -> int:
+        """Where a group begins, once and for all: whoever has the partition next, before there was any
+        record, must not skip what came meanwhile.
+        """
+        _, end = self._consumer.get_watermark_offsets(_at(place), ASK)
+        self._consumer.commit(offsets=[_at(place, end)], asynchronous=False)
+        return int(end)
 
     def _commit(self, asynchronous: bool) -> None:
         from confluent_kafka import KafkaException
