@@ -5,7 +5,8 @@ from __future__ import annotations
 from json import loads
 from pathlib import Path
 
-from rota.engines.open import backup
+from rota.engines.open import backup, open_engine
+from rota.model.job import POSITIONS, Note
 from tests import broker, postgres
 from tests.crash.kit import frozen, until
 from tests.edges.kit import exactly_once, numbers, reading, stored
@@ -73,6 +74,36 @@ def test_two_servers_share_and_take_over_from_each_other(tmp_path: Path, kafka: 
             a.until(SHARED + 1000)
     exactly_once(stored(store), kafka, topic, SHARED + 1000)
     postgres.drop(store)
+
+
+def test_what_somebody_else_has_read_is_not_read_again(tmp_path: Path, kafka: broker.Broker) -> None:
+    """A server that stood still does not know how far the partition goes now, and that is no loss."""
+    topic = kafka.topic()
+    store = postgres.fresh()
+    kafka.produce(topic, numbers(0, 10))
+    with reading(kafka, tmp_path, topic, store=store) as server:
+        server.until(10)
+        for at in range(10, 60, 10):
+            move(store, at, at + 10)
+            kafka.produce(topic, numbers(at, at + 10))
+        kafka.produce(topic, numbers(60, 62))
+        server.until(12)
+        assert server.jobs() == 12
+    assert sorted(loads(job.payload)["n"] for job in stored(store)) == [*range(10), 60, 61]
+    postgres.drop(store)
+
+
+def move(store: str, before: int, after: int) -> None:
+    """What the store knows of the only partition that was read."""
+
+    async def moved() -> None:
+        engine = await open_engine(store)
+        [note] = await engine.notes(POSITIONS)
+        assert int(note.body or b"") == before
+        await engine.save([Note(POSITIONS, note.key, b"%d" % after)])
+        await engine.close()
+
+    postgres.run(moved())
 
 
 def test_a_broker_that_is_killed_or_stands_still_costs_no_record(

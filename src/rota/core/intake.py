@@ -57,6 +57,12 @@ async def positions(engine: Engine, sources: Sequence[str]) -> dict[str, int]:
     return found
 
 
-async def set_back(engine: Engine, source: str, to: int) -> None:
-    """A source lost its end: what comes now begins there."""
+async def set_back(engine: Engine, source: str, read: int, to: int) -> int:
+    """A source that was read to before ``read`` has lost its end: what comes now begins at ``to``. Where it
+    goes on; somebody else may have found that, too.
+    """
+    known = (await positions(engine, [source])).get(source, to)
+    if known != read:
+        return known
     await engine.save([Note(POSITIONS, source, b"%d" % to)])
+    return to

@@ -52,6 +52,8 @@ class Part:
         self.held = False
         self.remade = False
         """Its topic was deleted and made again: it is read from its beginning."""
+        self.sought: int | None = None
+        """Where it was asked to go on, since records came that the store says were read."""
         self.failures = 0
         self.again = 0.0
 
@@ -120,7 +122,9 @@ class Reader:
                     part.records.append(record)
                     self._bytes += len(record.value or b"")
             for place, end in heard.ends.items():
-                if (part := self._parts.get(place)) is not None:
+                part = self._parts.get(place)
+                # A shorter one may be from before we sought, until records have come since.
+                if part is not None and (part.sought is None or part.records or end >= part.sought):
                     part.stretch.end = end
             self._tell_away(heard.away)
             await self._hold()
@@ -195,7 +199,7 @@ class Reader:
                 part.wait(now)
                 continue
             self._forget_records(part)
-            part.source, part.failures, part.again = names[place], 0, 0.0
+            part.source, part.sought, part.failures, part.again = names[place], None, 0, 0.0
             part.stretch.next = None if at is None or at < 0 else at
             part.stretch.stopped = None
 
@@ -225,7 +229,7 @@ class Reader:
             return
         if part.stretch.stopped is not None:
             log.info("kafka in: goes on", extra={"topic": place[0], "partition": place[1]})
-        part.failures, part.again, part.stretch.stopped = 0, 0.0, None
+        part.failures, part.again, part.sought, part.stretch.stopped = 0, 0.0, None, None
         key = self._name, place[0]
         self._intake.records[key] += len(jobs)
         self._intake.dead[key] += len(letters)
@@ -259,35 +263,58 @@ class Reader:
         return jobs, letters
 
     async def _look_behind(self, place: Place, part: Part) -> None:
-        """Records came that were read before, by the store's word. Make sure that they are those."""
+        """Records came that were read before, by the store's word. Make sure that they are those.
+
+        Somebody else may have read them while we stood still, and what we know of the partition's end is from
+        before. So the broker is asked for what comes next: only if it has no such place, and begins anew, the
+        partition is shorter than what was read of it.
+        """
         ids = await self._group.ids({place[0]})
-        source, read = part.source, part.stretch.next
+        source, read, end = part.source, part.stretch.next, part.stretch.end
         if place[0] not in ids or source is None or read is None:
             part.wait(asyncio.get_running_loop().time())
-            return
-        if self._named(place, ids[place[0]]) != source:
+        elif self._named(place, ids[place[0]]) != source:
             await self._begin_again(place, part)
-            return
-        end = part.stretch.end
-        if end is not None and end < read:
-            # The same topic, and shorter than what was read of it: Kafka lost its end, and these are new.
+        elif part.sought != read:
+            await self._seek(place, part, read)
+        elif end is None:
+            part.wait(asyncio.get_running_loop().time())
+        elif end >= read:
+            self._pass_over(part, read)
+        else:
             log.warning(
                 "kafka in: the partition lost records", extra={"source": source, "read": read, "end": end}
             )
             try:
-                await set_back(self._service.engine, source, part.records[0].offset)
+                part.stretch.next = await set_back(self._service.engine, source, read, end)
             except StoreError as error:
                 self._stop(part, f"the store: {error.detail}")
                 return
-            part.stretch.next = part.records[0].offset
-            return
-        while part.records and part.records[0].offset < read:
+            part.sought = part.stretch.next
+            self._pass_over(part, part.stretch.next)
+
+    async def _seek(self, place: Place, part: Part, read: int) -> None:
+        source, part.source = part.source, None
+        # Held back first: what was fetched before must not be taken for what comes from there.
+        await self._group.hold(place, True)
+        self._forget_records(part)
+        part.stretch.end = None
+        if await self._group.go_to(place, read, False):
+            part.source, part.sought, part.held = source, read, False
+        else:
+            # It is not ours any more, or nobody answers: as if it were given to us anew.
+            part.sought = None
+            part.wait(asyncio.get_running_loop().time())
+
+    def _pass_over(self, part: Part, to: int) -> None:
+        while part.records and part.records[0].offset < to:
             self._bytes -= len(part.records.popleft().value or b"")
 
     async def _begin_again(self, place: Place, part: Part) -> None:
         log.warning("kafka in: the topic was made again", extra={"topic": place[0], "partition": place[1]})
         await self._group.hold(place, True)
         part.held, part.remade, part.source, part.stretch.next = False, True, None, None
+        part.sought = None
         self._forget_records(part)
         self._more.set()
 
