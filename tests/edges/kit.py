@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 
+from rota.edges.kafka_record import Source
 from rota.engines.open import open_engine
 from rota.model.job import Job, Match
 from tests import broker, postgres
@@ -106,6 +107,26 @@ def exactly_once(jobs: Sequence[Job], kafka: broker.Broker, topic: str, count: i
     for partition in ends:
         offsets = [at for _, of, at in places if of == partition]
         assert offsets == sorted(offsets), f"partition {partition} is out of order"
+
+
+def source(**said: Any) -> Source:
+    given: dict[str, Any] = {
+        "topic": "orders",
+        "group": "rota",
+        "type": None if "type_from" in said else "work",
+        "type_from": None,
+        "queue": "shop",
+        "priority": 7,
+        "priority_header": "priority",
+        "delay_header": "delay",
+        "timeout": None,
+        "max_attempts": None,
+        "max_payload": None,
+        "payload": "auto",
+        "dead_letter": "orders.dead",
+        "start": "earliest",
+    }
+    return Source(**(given | said))
 
 
 def numbers(first: int, last: int) -> list[bytes | None]:

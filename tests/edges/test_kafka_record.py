@@ -7,33 +7,14 @@ from typing import Any
 import pytest
 
 from rota.bridges import _strict
-from rota.edges.kafka_record import Record, Source, job
+from rota.edges.kafka_record import Record, job
 from rota.model.errors import BadInput
 from rota.model.job import NewJob, State
 from rota.model.spec import Limits
+from tests.edges.kit import source
 
 NOW = 1_800_000_000_000_000
 SENT = 1_799_999_999_500
-
-
-def source(**said: Any) -> Source:
-    given: dict[str, Any] = {
-        "topic": "orders",
-        "group": "rota",
-        "type": None if "type_from" in said else "work",
-        "type_from": None,
-        "queue": "shop",
-        "priority": 7,
-        "priority_header": "priority",
-        "delay_header": "delay",
-        "timeout": None,
-        "max_attempts": None,
-        "max_payload": None,
-        "payload": "auto",
-        "dead_letter": "orders.dead",
-        "start": "earliest",
-    }
-    return Source(**(given | said))
 
 
 def made(

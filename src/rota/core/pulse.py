@@ -118,7 +118,9 @@ class Pulses:
         """When something was told to have changed (steady clock): what was read before is out of date."""
         self._seen: _Seen | None = None
         # To begin with this server had counted nothing, and of others nothing was known.
-        self._samples: deque[tuple[float, dict[str, dict[str, int]]]] = deque([(time.monotonic(), {})])
+        self._samples: deque[tuple[float, dict[str, dict[str, int]]]] = deque(
+            [(time.monotonic(), {service.id: {}})]
+        )
         self._making: asyncio.Task[tuple[Pulse, _Seen]] | None = None
 
     @property
@@ -254,11 +256,10 @@ class Pulses:
         since, before = self._samples[0]
         # A server that has just come has not had a whole window; in what is missing of it nothing happened.
         seconds = max(WINDOW, time.monotonic() - since)
-        own = self._service.id
         rates = dict.fromkeys(RATES, 0.0)
         for server, totals in self._totals().items():
             # Of one that has just come it is not known when it counted what it has.
-            known = before.get(server, {} if server == own else totals)
+            known = before.get(server, totals)
             for name in RATES:
                 rates[name] += max(0, totals.get(name, 0) - known.get(name, 0)) / seconds
         return {name: round(rate, 3) for name, rate in rates.items()}

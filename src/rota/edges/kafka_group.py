@@ -200,13 +200,10 @@ class Group:
         try:
             if offset is None:
                 [known] = self._consumer.committed([_at(place)], ASK)
-                offset = (
-                    known.offset
-                    if known.offset >= 0
-                    else self._join_at_end(place)
-                    if latest
-                    else self.BEGINNING
-                )
+                if known.offset >= 0:
+                    offset = known.offset
+                else:
+                    offset = self._join_at_end(place) if latest else self.BEGINNING
             self._consumer.seek(_at(place, offset))
             self._consumer.resume([_at(place)])
             return True

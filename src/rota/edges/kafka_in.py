@@ -53,7 +53,7 @@ class Part:
         self.remade = False
         """Its topic was deleted and made again: it is read from its beginning."""
         self.sought: int | None = None
-        """Where it was asked to go on, since records came that the store says were read."""
+        """Where it was asked to go on, until a record has come from there."""
         self.failures = 0
         self.again = 0.0
 
@@ -199,9 +199,9 @@ class Reader:
                 part.wait(now)
                 continue
             self._forget_records(part)
-            part.source, part.sought, part.failures, part.again = names[place], None, 0, 0.0
-            part.stretch.next = None if at is None or at < 0 else at
-            part.stretch.stopped = None
+            part.source, part.failures, part.again = names[place], 0, 0.0
+            part.stretch.next = part.sought = None if at is None or at < 0 else at
+            part.stretch.end = part.stretch.stopped = None
 
     async def _take(self, place: Place, part: Part) -> None:
         """Make jobs of what waits of a partition."""
@@ -219,7 +219,7 @@ class Reader:
             kept: list[Kept] = await self._service.enqueue(Request(tuple(jobs), position=span))
             if any(one.why == "taken" for one in kept):
                 # Somebody else was here in the meantime, whom Kafka gave the partition, too.
-                part.stretch.next = (await positions(self._service.engine, [source])).get(source)
+                await self._place_anew(place, part)
                 return
         except NotTaken as error:
             self._stop(part, f"the dead-letter topic: {error}")
@@ -276,11 +276,12 @@ class Reader:
         elif self._named(place, ids[place[0]]) != source:
             await self._begin_again(place, part)
         elif part.sought != read:
-            await self._seek(place, part, read)
+            await self._place_anew(place, part)
         elif end is None:
             part.wait(asyncio.get_running_loop().time())
         elif end >= read:
-            self._pass_over(part, read)
+            while part.records and part.records[0].offset < read:
+                self._bytes -= len(part.records.popleft().value or b"")
         else:
             log.warning(
                 "kafka in: the partition lost records", extra={"source": source, "read": read, "end": end}
@@ -291,30 +292,16 @@ class Reader:
                 self._stop(part, f"the store: {error.detail}")
                 return
             part.sought = part.stretch.next
-            self._pass_over(part, part.stretch.next)
-
-    async def _seek(self, place: Place, part: Part, read: int) -> None:
-        source, part.source = part.source, None
-        # Held back first: what was fetched before must not be taken for what comes from there.
-        await self._group.hold(place, True)
-        self._forget_records(part)
-        part.stretch.end = None
-        if await self._group.go_to(place, read, False):
-            part.source, part.sought, part.held = source, read, False
-        else:
-            # It is not ours any more, or nobody answers: as if it were given to us anew.
-            part.sought = None
-            part.wait(asyncio.get_running_loop().time())
-
-    def _pass_over(self, part: Part, to: int) -> None:
-        while part.records and part.records[0].offset < to:
-            self._bytes -= len(part.records.popleft().value or b"")
 
     async def _begin_again(self, place: Place, part: Part) -> None:
         log.warning("kafka in: the topic was made again", extra={"topic": place[0], "partition": place[1]})
+        part.remade = True
+        await self._place_anew(place, part)
+
+    async def _place_anew(self, place: Place, part: Part) -> None:
+        """Forget what waits, and ask store and broker where it goes on."""
         await self._group.hold(place, True)
-        part.held, part.remade, part.source, part.stretch.next = False, True, None, None
-        part.sought = None
+        part.held, part.source, part.stretch.next = False, None, None
         self._forget_records(part)
         self._more.set()
 
